@@ -1,0 +1,143 @@
+"""The pytest plugin: which lessons, whose ``build_it.py``, how thoroughly; and the proof card of each lesson."""
+
+import json
+import platform
+from collections.abc import Generator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+import phases
+from shared.curriculum import ROOT, Lesson, lesson_of, load
+from shared.proof import settings as _profiles  # noqa: F401  # registers the profiles
+from shared.proof.equivalence import Record, record
+
+CARDS = ROOT / "build" / "proof"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("twice")
+    group.addoption("--thorough", action="store_true", help="fresh random inputs, and twenty times as many")
+    group.addoption(
+        "--lesson", action="append", default=[], metavar="LESSON", help="only this lesson, or this phase (02)"
+    )
+    group.addoption(
+        "--build-it",
+        action="append",
+        default=[],
+        metavar="LESSON=FILE",
+        help="test FILE in the place of a lesson's build_it.py",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if settings.get_current_profile_name() == "default":
+        settings.load_profile("thorough" if config.getoption("--thorough") else "twice")
+    for given in config.getoption("--build-it"):
+        name, _, file = given.partition("=")
+        if not Path(file).is_file():
+            raise pytest.UsageError(
+                f"--build-it wants LESSON=FILE with a file that exists, and got {given!r}"
+            )
+        phases.replace(load().find(name).name, Path(file).resolve())
+
+
+def selected(config: pytest.Config) -> list[Lesson]:
+    """The lessons that ``--lesson`` names; all where it is not given."""
+    curriculum = load()
+    wanted = config.getoption("--lesson")
+    if not wanted:
+        return list(curriculum.lessons.values())
+    chosen = {}
+    for text in wanted:
+        phase = [phase for phase in curriculum.phases if text in (f"{phase.number:02}", phase.slug)]
+        for lesson in phase[0].lessons if phase else [curriculum.find(text)]:
+            chosen[lesson.name] = lesson
+    return list(chosen.values())
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the lessons that ``--lesson`` does not name, before anything of theirs is imported."""
+    if config.getoption("--lesson") and collection_path.name == "test_equivalence.py":
+        return lesson_of(collection_path).name not in {lesson.name for lesson in selected(config)} or None
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    record.__init__()  # type: ignore[misc]  # back to its defaults
+    try:
+        return (yield)
+    finally:
+        if item.path.name == "test_equivalence.py":
+            item.user_properties.append(("proof", [lesson_of(item.path).name, vars(record).copy()]))
+
+
+class _Cards:
+    """Adds up what the tests of each lesson recorded (also in xdist's workers) and writes the cards."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, tuple[Record, dict[str, int]]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for key, value in report.user_properties:
+            if key != "proof" or report.when != "call":
+                continue
+            name, values = value
+            one = Record(**values)
+            total, outcomes = self.totals.setdefault(
+                name, (Record(), {"passed": 0, "failed": 0, "skipped": 0})
+            )
+            outcomes[report.outcome] += 1
+            total.cases += one.cases
+            total.rtol, total.atol = max(total.rtol, one.rtol), max(total.atol, one.atol)
+            if one.worst > total.worst:
+                total.worst, total.worst_at = (
+                    one.worst,
+                    f"{report.nodeid.rpartition('::')[2]}: {one.worst_at}",
+                )
+
+    def pytest_sessionfinish(self) -> None:
+        for name, (total, outcomes) in self.totals.items():
+            write_card(name, {**vars(total), "tests": outcomes, **_versions(name)})
+
+
+def write_card(name: str, values: dict[str, Any]) -> None:
+    """Add `values` to the proof card of the lesson `name`."""
+    file = CARDS / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        json.dumps({"lesson": name, **read_card(name), **values}, indent=2) + "\n", encoding="utf-8"
+    )
+
+
+def read_card(name: str) -> dict[str, Any]:
+    """The proof card of the lesson `name`; empty if it was not proven here yet."""
+    file = CARDS / f"{name}.json"
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _versions(name: str) -> dict[str, Any]:
+    distributions = {"sklearn": "scikit-learn"}
+    frameworks = load().lessons[name].frameworks
+    return {
+        "python": platform.python_version(),
+        "frameworks": {f: metadata.version(distributions.get(f, f)) for f in frameworks},
+    }
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Cards come only from a whole run of the reference, and only the process that gathers reports writes them."""
+    config = session.config
+    partial = (
+        config.option.keyword or config.getoption("--build-it") or any("::" in arg for arg in config.args)
+    )
+    if not partial and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Cards(), "twice-cards")
