@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 
 _replacements: dict[str, str] = {}
 
@@ -23,19 +24,17 @@ def replace(lesson: str, file: str | os.PathLike[str]) -> None:
 
 
 class _SlugFinder(MetaPathFinder):
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: object = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
         if not fullname.startswith(__name__ + ".") or path is None:
             return None
         if file := _replacements.get(fullname):
             return importlib.util.spec_from_file_location(fullname, file)
         slug = fullname.rpartition(".")[2].replace("_", "-")
         folders = [
-            os.path.join(parent, name)
+            str(folder)
             for parent in path
-            for name in sorted(os.listdir(parent))
-            if re.fullmatch(r"\d\d-" + re.escape(slug), name)
+            for folder in sorted(Path(parent).iterdir())
+            if re.fullmatch(r"\d\d-" + re.escape(slug), folder.name)
         ]
         if not folders:
             return PathFinder.find_spec(fullname, path)

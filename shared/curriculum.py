@@ -16,7 +16,7 @@ LEVELS = ("values", "gradients", "trajectory", "distribution", "transcript")
 _NUMBERED = re.compile(r"(\d\d)-([a-z0-9]+(?:-[a-z0-9]+)*)")
 
 
-class UnknownLesson(ValueError):
+class UnknownLessonError(ValueError):
     """No lesson, or more than one, has that name; the message says which come nearest."""
 
 
@@ -112,7 +112,7 @@ class Curriculum:
         """The lesson called `text`: a name, a slug, a number (``3/10``), or an unambiguous part of a name.
 
         Raises:
-            UnknownLesson: with the candidates, or the nearest names.
+            UnknownLessonError: with the candidates, or the nearest names.
         """
         wanted = text.strip().strip("/").lower()
         by_rank = (
@@ -129,15 +129,13 @@ class Curriculum:
             if len(found) == 1:
                 return found[0]
             if found:
-                raise UnknownLesson(
+                raise UnknownLessonError(
                     f"{text!r} can mean {', '.join(lesson.name for lesson in found)}; name one of them"
                 )
         names = {key: lesson.name for lesson in self.lessons.values() for key in (lesson.name, lesson.slug)}
-        nearest = dict.fromkeys(
-            names[key] for key in difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
-        )
+        nearest = dict.fromkeys(names[key] for key in difflib.get_close_matches(wanted, names, n=3, cutoff=0.5))
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else "'twice list' shows them all"
-        raise UnknownLesson(f"there is no lesson {text!r}; {hint}")
+        raise UnknownLessonError(f"there is no lesson {text!r}; {hint}")
 
     def path_to(self, goal: Lesson) -> list[Lesson]:
         """`goal` and all its prerequisites, each after what it needs; earlier folders first where free to choose.
@@ -157,9 +155,7 @@ class Curriculum:
             open_names.append(lesson.name)
             for name in lesson.prerequisites:
                 if name not in self.lessons:
-                    raise ValueError(
-                        f"{lesson.name} asks for {name!r} as a prerequisite, and there is no such lesson"
-                    )
+                    raise ValueError(f"{lesson.name} asks for {name!r} as a prerequisite, and there is no such lesson")
             for name in sorted(lesson.prerequisites, key=list(self.lessons).index):
                 visit(self.lessons[name])
             open_names.pop()

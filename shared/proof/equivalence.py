@@ -1,5 +1,6 @@
 """`assert_equivalent` and its relatives: compare two nested values, and say where they part."""
 
+import cmath
 import copy
 import dataclasses
 import math
@@ -189,20 +190,11 @@ class _Comparison:
                 for shape, x in zip(shapes, (a, b), strict=True)
             ]
             message = f"{self.names[0]} has {shown[0]}, {self.names[1]} {shown[1]}"
-            if (
-                shapes[0] is not None
-                and shapes[1] is not None
-                and len(shapes[0]) == 2
-                and shapes[0] == shapes[1][::-1]
-            ):
+            if shapes[0] is not None and shapes[1] is not None and len(shapes[0]) == 2 and shapes[0] == shapes[1][::-1]:
                 message += ": one is the transpose of the other"
             yield Difference(path, message)
             return
-        items = (
-            found
-            for i, pair in enumerate(zip(a, b, strict=True))
-            for found in self.walk(*pair, f"{path}[{i}]")
-        )
+        items = (found for i, pair in enumerate(zip(a, b, strict=True)) for found in self.walk(*pair, f"{path}[{i}]"))
         first = next(items, None)
         if first is None:
             return
@@ -220,7 +212,7 @@ class _Comparison:
         yield from items
 
     def number(self, a: Any, b: Any, path: str) -> Iterator[Difference]:
-        if a == b or (a != a and b != b):
+        if a == b or (cmath.isnan(a) and cmath.isnan(b)):
             return
         size = max(abs(a), abs(b))
         if math.isfinite(size):
@@ -235,9 +227,7 @@ class _Comparison:
         if relative > record.worst:
             record.worst, record.worst_at = relative, path
         if not relative <= self.rtol:
-            yield Difference(
-                path, self.both(a, b, f"relative difference {relative:.1e}, allowed {self.rtol:.0e}")
-            )
+            yield Difference(path, self.both(a, b, f"relative difference {relative:.1e}, allowed {self.rtol:.0e}"))
 
     def both(self, a: Any, b: Any, why: str = "") -> str:
         return f"{self.names[0]} {a!r}, {self.names[1]} {b!r}" + (f" ({why})" if why else "")
@@ -245,8 +235,8 @@ class _Comparison:
 
 def _last_agreed(a: dict[Any, Any], b: dict[Any, Any], rtol: float, atol: float) -> str | None:
     last = None
-    for key in a:
-        if key not in b or differences(a[key], b[key], rtol, atol):
+    for key, value in a.items():
+        if key not in b or differences(value, b[key], rtol, atol):
             return last
         last = str(key)
     return last

@@ -1,21 +1,19 @@
 """The pytest plugin: which lessons, whose ``build_it.py``, how thoroughly; and the proof card of each lesson."""
 
-import json
 import platform
 from collections.abc import Generator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import settings
 
 import phases
-from shared.curriculum import ROOT, Lesson, lesson_of, load
+from shared.curriculum import Lesson, lesson_of, load
 from shared.proof import settings as _profiles  # noqa: F401  # registers the profiles
+from shared.proof.card import write_card
 from shared.proof.equivalence import Record, record
-
-CARDS = ROOT / "build" / "proof"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,14 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if settings.get_current_profile_name() == "default":
-        settings.load_profile("thorough" if config.getoption("--thorough") else "twice")
+    settings.load_profile("thorough" if config.getoption("--thorough") else config.getoption("--twice-profile"))
     for given in config.getoption("--build-it"):
         name, _, file = given.partition("=")
         if not Path(file).is_file():
-            raise pytest.UsageError(
-                f"--build-it wants LESSON=FILE with a file that exists, and got {given!r}"
-            )
+            raise pytest.UsageError(f"--build-it wants LESSON=FILE with a file that exists, and got {given!r}")
         phases.replace(load().find(name).name, Path(file).resolve())
 
 
@@ -86,11 +81,9 @@ class _Cards:
         for key, value in report.user_properties:
             if key != "proof" or report.when != "call":
                 continue
-            name, values = value
+            name, values = cast(tuple[str, dict[str, Any]], value)
             one = Record(**values)
-            total, outcomes = self.totals.setdefault(
-                name, (Record(), {"passed": 0, "failed": 0, "skipped": 0})
-            )
+            total, outcomes = self.totals.setdefault(name, (Record(), {"passed": 0, "failed": 0, "skipped": 0}))
             outcomes[report.outcome] += 1
             total.cases += one.cases
             total.rtol, total.atol = max(total.rtol, one.rtol), max(total.atol, one.atol)
@@ -103,24 +96,6 @@ class _Cards:
     def pytest_sessionfinish(self) -> None:
         for name, (total, outcomes) in self.totals.items():
             write_card(name, {**vars(total), "tests": outcomes, **_versions(name)})
-
-
-def write_card(name: str, values: dict[str, Any]) -> None:
-    """Add `values` to the proof card of the lesson `name`."""
-    file = CARDS / f"{name}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(
-        json.dumps({"lesson": name, **read_card(name), **values}, indent=2) + "\n", encoding="utf-8"
-    )
-
-
-def read_card(name: str) -> dict[str, Any]:
-    """The proof card of the lesson `name`; empty if it was not proven here yet."""
-    file = CARDS / f"{name}.json"
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
 
 
 def _versions(name: str) -> dict[str, Any]:
@@ -136,8 +111,6 @@ def _versions(name: str) -> dict[str, Any]:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Cards come only from a whole run of the reference, and only the process that gathers reports writes them."""
     config = session.config
-    partial = (
-        config.option.keyword or config.getoption("--build-it") or any("::" in arg for arg in config.args)
-    )
+    partial = config.option.keyword or config.getoption("--build-it") or any("::" in arg for arg in config.args)
     if not partial and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Cards(), "twice-cards")

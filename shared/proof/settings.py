@@ -7,10 +7,9 @@ _DEFAULT = 50  # examples for each test in the default profile
 _common = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("twice", _common, max_examples=_DEFAULT, derandomize=True)
 settings.register_profile("thorough", _common, max_examples=20 * _DEFAULT, derandomize=False, print_blob=True)
-# For a fault that shows on nearly any input (an emptied function): few examples, and no search for the smallest.
-settings.register_profile(
-    "glance", _common, max_examples=5, derandomize=True, phases=[Phase.explicit, Phase.generate]
-)
+# For faults put in on purpose: no search for the smallest example; and few examples where nearly any would do.
+settings.register_profile("no-shrink", settings.get_profile("twice"), phases=[Phase.explicit, Phase.generate])
+settings.register_profile("glance", _common, max_examples=5, derandomize=True, phases=[Phase.explicit, Phase.generate])
 
 
 def examples(n: int) -> settings:
@@ -18,4 +17,5 @@ def examples(n: int) -> settings:
 
     For tests whose one example is dear (a training run) or cheap (a handful of numbers).
     """
-    return settings(max_examples=max(1, n * settings.default.max_examples // _DEFAULT))
+    active = settings.get_profile(settings.get_current_profile_name()).max_examples
+    return settings(max_examples=max(1, n * active // _DEFAULT))

@@ -30,9 +30,7 @@ def vectors(n: int, elements: SearchStrategy[float] | None = None) -> SearchStra
     return st.lists(elements or floats(), min_size=n, max_size=n)
 
 
-def matrices(
-    n_rows: int, n_columns: int, elements: SearchStrategy[float] | None = None
-) -> SearchStrategy[Matrix]:
+def matrices(n_rows: int, n_columns: int, elements: SearchStrategy[float] | None = None) -> SearchStrategy[Matrix]:
     """Lists of `n_rows` lists of `n_columns` floats."""
     return st.lists(vectors(n_columns, elements), min_size=n_rows, max_size=n_rows)
 
