@@ -1,0 +1,214 @@
+"""The public names of a ``build_it.py``, cut to a stub, blanked one at a time, and compared with its twin's."""
+
+import ast
+import contextlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Any, NoReturn
+
+GIVEN = "# given"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A public function, or a method written in a public class: ``owner.name`` is what a learner writes."""
+
+    owner: Any
+    name: str
+
+    @property
+    def path(self) -> str:
+        """``fit`` or ``Tensor.backward``."""
+        return f"{self.owner.__name__}.{self.name}" if isinstance(self.owner, type) else self.name
+
+    @property
+    def raw(self) -> Any:
+        """The function, property, classmethod or staticmethod as it stands in its owner."""
+        return vars(self.owner)[self.name]
+
+
+def targets(module: ModuleType) -> Iterator[Target]:
+    """Everything public in `module` that has a body."""
+    for name in module.__all__:
+        value = getattr(module, name)
+        if isinstance(value, FunctionType):
+            yield Target(module, name)
+        elif isinstance(value, type) and value.__module__ == module.__name__:
+            for attribute, member in vars(value).items():
+                function = _function(member)
+                public = not attribute.startswith("_") or (attribute.startswith("__") and attribute.endswith("__"))
+                # a dataclass writes methods of its own, which are in no file
+                if public and function and function.__code__.co_filename == module.__file__:
+                    yield Target(value, attribute)
+
+
+def _function(member: Any) -> FunctionType | None:
+    member = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    member = inspect.unwrap(member) if callable(member) else member
+    return member if isinstance(member, FunctionType) else None
+
+
+@contextlib.contextmanager
+def blanked(target: Target) -> Iterator[None]:
+    """Within this context the target's body is gone, as in a learner's stub."""
+
+    def stub(*arguments: Any, **keywords: Any) -> NoReturn:
+        raise NotImplementedError(f"{target.path} is blank")
+
+    raw = target.raw
+    wrap: Callable[..., Any] = type(raw) if isinstance(raw, property | classmethod | staticmethod) else lambda f: f
+    setattr(target.owner, target.name, wrap(stub))
+    try:
+        yield
+    finally:
+        setattr(target.owner, target.name, raw)
+
+
+def interface_differences(built: ModuleType, used: ModuleType) -> list[str]:
+    """How the twins' public names and signatures differ; an empty list where they do not."""
+    found = []
+    if sorted(built.__all__) != sorted(used.__all__):
+        only = [
+            f"only in {m.__name__.rpartition('.')[2]}: {sorted(set(m.__all__) - set(o.__all__))}"
+            for m, o in ((built, used), (used, built))
+            if set(m.__all__) - set(o.__all__)
+        ]
+        return [f"__all__ differs; {'; '.join(only)}"]
+    for name in built.__all__:
+        one, other = getattr(built, name), getattr(used, name)
+        if isinstance(one, type) != isinstance(other, type):
+            found.append(f"{name} is a class in one twin and not in the other")
+        elif isinstance(one, type):
+            found += _class_differences(name, one, other)
+        elif callable(one):
+            found += _signature_differences(name, one, other)
+    return found
+
+
+def _class_differences(name: str, one: type, other: type) -> list[str]:
+    found = []
+    if one.__init__ is not object.__init__ or other.__init__ is not object.__init__:  # type: ignore[misc]
+        found += _signature_differences(name, one, other)
+    for attribute in vars(one):
+        if attribute.startswith("_"):
+            continue
+        if not hasattr(other, attribute) and attribute not in getattr(other, "__annotations__", {}):
+            found.append(f"{name}.{attribute} is missing in use_it")
+        elif isinstance(vars(one)[attribute], FunctionType) and isinstance(vars(other).get(attribute), FunctionType):
+            found += _signature_differences(f"{name}.{attribute}", getattr(one, attribute), getattr(other, attribute))
+    return found
+
+
+def _signature_differences(name: str, one: Any, other: Any) -> list[str]:
+    """Names, order, kinds and defaults of parameters; a framework's own class written in C has none to compare."""
+    try:
+        signatures = [inspect.signature(value) for value in (one, other)]
+    except (TypeError, ValueError):
+        return []
+    shapes = [
+        [
+            (p.name, p.kind, p.default if p.default is inspect.Parameter.empty else repr(p.default))
+            for p in s.parameters.values()
+        ]
+        for s in signatures
+    ]
+    if shapes[0] == shapes[1]:
+        return []
+    plain = [str(s.replace(return_annotation=inspect.Signature.empty)) for s in signatures]
+    return [f"{name}{plain[0]} in build_it is {name}{plain[1]} in use_it"]
+
+
+def foreign_imports(source: str, allowed: set[str]) -> list[str]:
+    """Modules that `source` imports outside the standard library and the dotted names in `allowed`."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "." * node.level]
+            if node.module and node.module not in allowed:  # from phases.phase.lesson import build_it
+                names = [
+                    f"{node.module}.{alias.name}" if node.module.startswith("phases") else node.module
+                    for alias in node.names
+                ]
+        else:
+            continue
+        found += [n for n in names if n not in allowed and n.partition(".")[0] not in sys.stdlib_module_names]
+    return sorted(set(found))
+
+
+def stub(source: str) -> str:
+    """Cut `source` to what a learner starts from.
+
+    Imports, constants, signatures and docstrings stay; the bodies of public functions and methods become ``...`` to
+    write; private helpers go, unless their ``def`` line ends with ``# given``. Comments and layout outside of what
+    is cut stay as they are.
+    """
+    tree = ast.parse(source)
+    lines = source.splitlines()
+    cuts: list[tuple[int, int, list[str]]] = []  # first line, last line (1-based, inclusive), what comes instead
+
+    def visit(body: list[ast.stmt]) -> None:
+        for node in body:
+            if isinstance(node, ast.If) and ast.unparse(node.test).startswith("__name__"):
+                continue
+            if isinstance(node, ast.ClassDef):
+                first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+                if node.name.startswith("_") and GIVEN not in lines[node.lineno - 1]:
+                    cuts.append((first, node.end_lineno or first, []))
+                else:
+                    visit(node.body)
+            elif isinstance(node, ast.FunctionDef):
+                _cut_function(node)
+
+    def _cut_function(node: ast.FunctionDef) -> None:
+        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        signature_end = node.body[0].lineno - 1
+        given = any(GIVEN in line for line in lines[node.lineno - 1 : signature_end])
+        dunder = node.name.startswith("__") and node.name.endswith("__")
+        if given:
+            return
+        if node.name.startswith("_") and not dunder:
+            cuts.append((first, node.end_lineno or first, []))
+            return
+        docstring = isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
+        start = (node.body[0].end_lineno or 0) + 1 if docstring else node.body[0].lineno
+        end = node.end_lineno or start
+        indent = " " * node.body[0].col_offset
+        blank = f"{indent}raise NotImplementedError  # yours to write"
+        if docstring and len(node.body) == 1:
+            return
+        if start > end or node.body[0].lineno == node.lineno:  # a body on the line of its def
+            head = lines[node.lineno - 1][: node.body[0].col_offset].rstrip()
+            cuts.append((node.lineno, end, [head, " " * (node.col_offset + 4) + blank.strip()]))
+            return
+        cuts.append((start, end, [blank]))
+
+    visit(tree.body)
+    for first, last, instead in sorted(cuts, reverse=True):
+        lines[first - 1 : last] = instead
+        if not instead:  # with the blank lines (and comments) that led to it
+            i = first - 2
+            while i >= 0 and lines[i].strip() == "":
+                del lines[i]
+                i -= 1
+            if first - 1 <= len(lines) and i >= 0:
+                following = next((line for line in lines[i + 1 :] if line.strip()), "")
+                lines[i + 1 : i + 1] = [""] if following.startswith(" ") else []
+    return _tidy("\n".join(lines))
+
+
+def _tidy(text: str) -> str:
+    """Two blank lines between top-level definitions, as the stub had before private ones went."""
+    out: list[str] = []
+    for line in text.splitlines():
+        top = line.startswith(("def ", "class ", "@", "if __name__"))
+        if top and out and not out[-1].startswith(("@", "#")):
+            while out and out[-1] == "":
+                out.pop()
+            out += ["", ""]
+        out.append(line)
+    return "\n".join(out).rstrip() + "\n"

@@ -1,0 +1,319 @@
+"""The lesson contract: what every lesson keeps, checked by machine. Each message says how to mend.
+
+The contract's text is in docs/design.md. ``--lesson`` chooses lessons; a check is one test for each lesson.
+"""
+
+import ast
+import contextlib
+import doctest
+import importlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from shared.curriculum import BEATS, LEVELS, PRIORITIES, ROOT, Lesson, load
+from shared.proof import interface, readme
+from shared.proof.equivalence import RTOL, differences
+from shared.proof.plugin import selected
+from shared.ship.artifact import KINDS, build, compare, place
+from shared.ship.checks import check
+
+FILES = ("README.md", "lesson.toml", "build_it.py", "use_it.py", "ship_it.py", "test_equivalence.py")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "lesson" in metafunc.fixturenames:
+        lessons = selected(metafunc.config)
+        metafunc.parametrize("lesson", lessons, ids=[lesson.name for lesson in lessons])
+
+
+def twin(lesson: Lesson, name: str) -> ModuleType:
+    return importlib.import_module(lesson.module(name))
+
+
+def public_names(lesson: Lesson) -> list[str]:
+    """The public functions, and classes with methods to write: what a learner needs hints for."""
+    module = twin(lesson, "build_it")
+    return list(dict.fromkeys(target.path.partition(".")[0] for target in interface.targets(module)))
+
+
+def test_files_are_present(lesson: Lesson) -> None:
+    missing = [name for name in FILES if not (lesson.folder / name).is_file()]
+    assert not missing, f"{lesson.folder}: write {', '.join(missing)} ('twice new' makes the skeleton)"
+
+
+def test_lesson_toml(lesson: Lesson) -> None:
+    meta = lesson.meta
+    for key, kind in {"title": str, "minutes": int, "prerequisites": list, "frameworks": list, "sources": list}.items():
+        assert isinstance(meta.get(key), kind), f"lesson.toml: {key} must be given, as a {kind.__name__}"
+    assert meta["title"].strip(), "lesson.toml: the title is empty"
+    assert meta.get("priority") in PRIORITIES, f"lesson.toml: priority is one of {PRIORITIES}"
+    assert meta["minutes"] > 0, "lesson.toml: minutes is the honest time for reading, building and exercises"
+    assert meta["sources"], "lesson.toml: name at least one source (paper, book, specification)"
+    assert meta.get("proves"), f"lesson.toml: proves lists what agrees: {LEVELS}"
+    assert set(meta["proves"]) <= set(LEVELS), f"lesson.toml: proves may hold {LEVELS}"
+    ships = meta.get("ships", {})
+    missing = [key for key in ("kind", "name", "title", "summary", "use") if not ships.get(key)]
+    assert not missing, f"lesson.toml: [ships] needs {', '.join(missing)}"
+    assert ships["kind"] in KINDS, f"lesson.toml: ships.kind is one of {tuple(KINDS)}"
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", ships["name"]), "lesson.toml: ships.name is lower-case-with-hyphens"
+    assert ships.get("rtol", RTOL) <= RTOL or ships.get("rtol_why"), "lesson.toml: say in rtol_why why rtol is looser"
+
+
+def test_prerequisites(lesson: Lesson) -> None:
+    load().path_to(lesson)  # raises with the circle, or the name that does not exist
+
+
+def test_hints(lesson: Lesson) -> None:
+    names = public_names(lesson)
+    hinted = {hint["for"].partition(".")[0] for hint in lesson.meta.get("hints", []) if hint.get("text", "").strip()}
+    assert not set(names) - hinted, f"lesson.toml: add [[hints]] for {sorted(set(names) - hinted)}"
+    unknown = hinted - set(twin(lesson, "build_it").__all__)
+    assert not unknown, f"lesson.toml: hints for {sorted(unknown)}, which build_it.py does not have"
+
+
+def test_quiz(lesson: Lesson) -> None:
+    quiz = lesson.meta.get("quiz", [])
+    assert len(quiz) == 5, f"lesson.toml: 5 [[quiz]] questions, and there are {len(quiz)}"
+    longest = 0
+    for question in quiz:
+        text, options, answer = question["question"], question["options"], question["answer"]
+        assert len(options) == len(set(options)) == 4, f"{text!r}: 4 different options"
+        assert answer in range(4), f"{text!r}: answer is the index of the right option, from 0"
+        assert question.get("why", "").strip(), f"{text!r}: say why the answer is right"
+        lengths = [len(option) for option in options]
+        assert max(lengths) <= 2 * min(lengths) + 10, f"{text!r}: options of similar length, not {lengths}"
+        longest += lengths[answer] == max(lengths)
+    assert longest <= 2, f"the longest option is the right one in {longest} of 5 questions: lengthen others"
+    position, times = Counter(question["answer"] for question in quiz).most_common(1)[0]
+    assert times <= 2, f"the right answer stands at place {position} in {times} of 5 questions: move some"
+
+
+def test_readme_has_the_beats(lesson: Lesson) -> None:
+    beats = readme.read(lesson.folder / "README.md").beats
+    assert beats == list(BEATS), f"README.md: the second-level headings are {BEATS}, in this order, not {beats}"
+
+
+def test_readme_blocks_are_verbatim(lesson: Lesson) -> None:
+    page = readme.read(lesson.folder / "README.md")
+    for block in page.blocks:
+        if block.language != "python":
+            continue
+        assert block.title, f'README.md line {block.line}: give the block its file, ```python title="build_it.py"'
+        source = (lesson.folder / block.title).read_text(encoding="utf-8")
+        found = f"\n{block.code}" in f"\n{source}"
+        assert found, f"README.md line {block.line}: this block is not in {block.title}, word for word: copy it anew"
+    shown = "".join(block.code for block in page.blocks if block.title == "build_it.py")
+    for name in public_names(lesson):
+        assert re.search(rf"^(def|class) {name}\b", shown, re.MULTILINE), f"README.md: BUILD IT does not show {name}"
+    assert any(block.title == "use_it.py" for block in page.blocks), "README.md: USE IT shows nothing of use_it.py"
+    solutions = (lesson.folder / "README.md").read_text(encoding="utf-8").count("<summary>Solution</summary>")
+    assert solutions >= 3, "README.md: PRACTICE has three to five exercises with a solution in <details> each"
+
+
+def test_readme_doctests(lesson: Lesson) -> None:
+    page = readme.read(lesson.folder / "README.md")
+    assert page.of("pycon"), "README.md: work the example by hand in a pycon block"
+    namespaces: dict[str, dict[str, Any]] = {}
+    said = io.StringIO()
+    for block in page.of("pycon"):
+        name = "use_it" if block.beat == "USE IT" else "build_it"
+        if block.beat not in namespaces:
+            module = twin(lesson, name)
+            namespaces[block.beat] = {key: getattr(module, key) for key in module.__all__} | {name: module}
+        # one namespace for each beat: the test must not clear it
+        test = doctest.DocTestParser().get_doctest(block.code, {}, "README.md", "README.md", block.line)
+        test.globs = namespaces[block.beat]
+        doctest.DocTestRunner(optionflags=readme.FLAGS).run(test, out=said.write, clear_globs=False)
+    assert not said.getvalue(), said.getvalue()
+
+
+def test_readme_commands(lesson: Lesson) -> None:
+    page = readme.read(lesson.folder / "README.md")
+    for block in page.of("console"):
+        for command, expected in readme.commands(block):
+            actual = run(command)
+            shown = readme.same_output(expected, actual)
+            assert shown, (
+                f"README.md line {block.line}: $ {command}\nprints\n{actual}\nand the README shows\n{expected}"
+            )
+    for block in page.of("sh", "bash", "shell"):
+        for line in block.code.splitlines():
+            if line.strip() and not line.startswith("#"):
+                assert_exists(line, f"README.md line {block.line}")
+
+
+def run(command: str) -> str:
+    """What a command of a README prints, run from the root of the repository."""
+    words = shlex.split(command, comments=True)
+    words[:1] = {"python": [sys.executable], "twice": [sys.executable, "-m", "shared.learn.cli"]}.get(
+        words[0], words[:1]
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100"}
+    done = subprocess.run(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, timeout=30, check=False
+    )
+    return done.stdout.decode("utf-8")
+
+
+def assert_exists(command: str, where: str) -> None:
+    """The command's program is known, and the files it names are there."""
+    words = shlex.split(command, comments=True)
+    if words[0] == "twice":
+        from shared.learn.cli import parser  # noqa: PLC0415  # it is built only here
+
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            try:
+                parser().parse_args(words[1:])
+            except SystemExit:
+                pytest.fail(f"{where}: {command!r} is no command: {said.getvalue()}")
+        return
+    assert words[0] in ("python", "pip", "nox", "cd", "git"), f"{where}: what is {words[0]!r}?"
+    for word in words[1:]:
+        if word.endswith(".py"):
+            assert (ROOT / word).is_file(), f"{where}: {word} does not exist"
+
+
+def test_readme_links(lesson: Lesson) -> None:
+    for link in readme.read(lesson.folder / "README.md").links:
+        if not re.match(r"[a-z]+:|#", link):
+            target = lesson.folder / link.partition("#")[0]
+            assert target.exists(), f"README.md links to {link}, which is not there (figures: nox -s figures)"
+    figures = lesson.folder / "figures.py"
+    if figures.is_file():
+        tree = ast.parse(figures.read_text(encoding="utf-8"))
+        names = [n.name for n in tree.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
+        drawn = {path.stem for path in (lesson.folder / "figures").glob("*.svg")}
+        assert drawn == set(names), f"figures.py has {names}, and figures/ {sorted(drawn)}: run nox -s figures"
+
+
+def test_build_it_imports_only_what_it_may(lesson: Lesson) -> None:
+    curriculum = load()
+    allowed = {need.module("build_it") for need in curriculum.path_to(lesson) if need.name != lesson.name}
+    foreign = interface.foreign_imports((lesson.folder / "build_it.py").read_text(encoding="utf-8"), allowed)
+    assert not foreign, f"build_it.py imports {foreign}: only the standard library and build_it of prerequisites"
+
+
+def test_build_it_runs_on_the_interpreter_alone(lesson: Lesson) -> None:
+    command = [sys.executable, "-S", "-B", "-m", lesson.module("build_it")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=30, check=False)
+    assert done.returncode == 0, f"python -S -m {lesson.module('build_it')} fails:\n{done.stderr}"
+    assert done.stdout.strip(), "build_it.py prints nothing when run: end it with one small example under __main__"
+
+
+def test_twins_have_the_same_interface(lesson: Lesson) -> None:
+    built = twin(lesson, "build_it")
+    undocumented = [
+        target.path for target in interface.targets(built) if not (target.raw.__doc__ or "__" in target.name)
+    ]
+    assert not undocumented, f"build_it.py: write docstrings for {undocumented}"
+    assert not (found := interface.interface_differences(built, twin(lesson, "use_it"))), "\n".join(found)
+
+
+def test_both_twins_ship_the_same(lesson: Lesson, tmp_path: Path) -> None:
+    rtol = lesson.meta["ships"].get("rtol", RTOL)
+    folders = {name: tmp_path / name for name in ("build_it", "use_it")}
+    results = []
+    for name, folder in folders.items():
+        folder.mkdir()
+        results.append(build(lesson, name, folder))
+    assert not (found := differences(*results, rtol)), f"the results of ship differ: {found}"
+    assert not (found := compare(*folders.values(), rtol)), f"the artifacts differ: {found}"
+    check(folders["build_it"])
+    shipped = place(lesson)
+    assert shipped.is_dir(), f"outputs has no {shipped.name}: run 'twice ship {lesson.name}' and commit it"
+    check(shipped)
+    found = compare(shipped, folders["build_it"], rtol, names=("outputs", "this build"))
+    assert not found, f"{shipped.name} in outputs is out of date ('twice ship {lesson.name}'): {found}"
+
+
+class _Faults:
+    """Inside a pytest session of its own: run the lesson's tests on one fault after the other.
+
+    A fault is caught as soon as one test fails; tests that mention what is blank run first.
+    """
+
+    def __init__(self, faults: list[tuple[str, Callable[[], Any]]], *, all_must_fail: bool = False) -> None:
+        self.faults, self.all_must_fail = faults, all_must_fail
+        self.missed: list[str] = []
+        self.items: list[pytest.Item] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self.items = session.items
+        for name, fault in self.faults:
+            with fault():
+                if self.all_must_fail:
+                    self.missed += [item.name for item in self.items if not self._fails(item)]
+                elif not any(self._fails(item) for item in self._in_order(name)):
+                    self.missed.append(name)
+        return True
+
+    def _in_order(self, name: str) -> Iterator[pytest.Item]:
+        word = name.rpartition(".")[2].strip("_")
+        source = {item: ast.unparse(ast.parse(_source(item))) for item in self.items}
+        yield from sorted(self.items, key=lambda item: not re.search(rf"\b{word}\b", source[item]))
+
+    def _fails(self, item: pytest.Item) -> bool:
+        item._initrequest()  # type: ignore[attr-defined]  # fresh fixtures, as pytest-rerunfailures does
+        return any(report.failed for report in runtestprotocol(item, nextitem=None, log=False))
+
+
+def _source(item: pytest.Item) -> str:
+    import inspect  # noqa: PLC0415
+    import textwrap  # noqa: PLC0415
+
+    function = item.function  # type: ignore[attr-defined]
+    return textwrap.dedent(
+        inspect.getsource(getattr(function, "hypothesis", function).inner_test)
+        if hasattr(function, "hypothesis")
+        else inspect.getsource(function)
+    )
+
+
+def run_with_faults(lesson: Lesson, faults: _Faults) -> None:
+    """One in-process pytest session for all faults: collecting and importing cost once."""
+    options = ["-q", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminal"]
+    options += ["--twice-profile", "glance", "--override-ini", "timeout=0"]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        pytest.main([str(lesson.folder / "test_equivalence.py"), *options], plugins=[faults])
+    assert faults.items, "test_equivalence.py holds no test"
+
+
+def test_each_function_is_tested(lesson: Lesson) -> None:
+    """Each public function and method, replaced alone by a stub, makes a test fail."""
+    targets = list(interface.targets(twin(lesson, "build_it")))
+    faults = _Faults([(target.path, lambda target=target: interface.blanked(target)) for target in targets])  # type: ignore[misc]
+    run_with_faults(lesson, faults)
+    assert not faults.missed, f"no test in test_equivalence.py fails when these are blank: {faults.missed}"
+
+
+def test_an_empty_build_it_fails_every_test(lesson: Lesson) -> None:
+    """A test that passes on an empty file tests nothing of the learner's."""
+
+    @contextlib.contextmanager
+    def emptied() -> Iterator[None]:
+        name = lesson.module("build_it")
+        full = sys.modules.get(name)
+        sys.modules[name] = ModuleType(name)
+        try:
+            yield
+        finally:
+            del sys.modules[name]
+            if full:
+                sys.modules[name] = full
+
+    faults = _Faults([("empty", emptied)], all_must_fail=True)
+    run_with_faults(lesson, faults)
+    assert not faults.missed, f"these tests pass although build_it.py is empty: {faults.missed}"

@@ -1,0 +1,1 @@
+"""Artifacts: what a lesson leaves behind in ``outputs/<kind>/<name>/`` for people who never took it."""
