@@ -15,6 +15,8 @@ from shared.proof import settings as _profiles  # noqa: F401  # registers the pr
 from shared.proof.card import write_card
 from shared.proof.equivalence import Record, record
 
+_PROFILE_BEFORE = pytest.StashKey[str]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("twice")
@@ -32,12 +34,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_PROFILE_BEFORE] = settings.get_current_profile_name()
     settings.load_profile("thorough" if config.getoption("--thorough") else config.getoption("--twice-profile"))
     for given in config.getoption("--build-it"):
         name, _, file = given.partition("=")
         if not Path(file).is_file():
             raise pytest.UsageError(f"--build-it wants LESSON=FILE with a file that exists, and got {given!r}")
         phases.replace(load().find(name).name, Path(file).resolve())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A session inside a session (the contract runs some) gives the outer one its profile back."""
+    settings.load_profile(config.stash[_PROFILE_BEFORE])
 
 
 def selected(config: pytest.Config) -> list[Lesson]:
@@ -111,6 +119,11 @@ def _versions(name: str) -> dict[str, Any]:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Cards come only from a whole run of the reference, and only the process that gathers reports writes them."""
     config = session.config
-    partial = config.option.keyword or config.getoption("--build-it") or any("::" in arg for arg in config.args)
+    partial = (
+        config.option.keyword
+        or config.getoption("--build-it")
+        or config.getoption("--twice-profile") != "twice"
+        or any("::" in argument for argument in config.args)
+    )
     if not partial and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Cards(), "twice-cards")

@@ -7,6 +7,7 @@ import ast
 import contextlib
 import doctest
 import importlib
+import inspect
 import io
 import os
 import re
@@ -228,8 +229,8 @@ def test_both_twins_ship_the_same(lesson: Lesson, tmp_path: Path) -> None:
     for name, folder in folders.items():
         folder.mkdir()
         results.append(build(lesson, name, folder))
-    assert not (found := differences(*results, rtol)), f"the results of ship differ: {found}"
-    assert not (found := compare(*folders.values(), rtol)), f"the artifacts differ: {found}"
+    assert not (found := differences(results[0], results[1], rtol)), f"the results of ship differ: {found}"
+    assert not (found := compare(folders["build_it"], folders["use_it"], rtol)), f"the artifacts differ: {found}"
     check(folders["build_it"])
     shipped = place(lesson)
     assert shipped.is_dir(), f"outputs has no {shipped.name}: run 'twice ship {lesson.name}' and commit it"
@@ -262,7 +263,7 @@ class _Faults:
 
     def _in_order(self, name: str) -> Iterator[pytest.Item]:
         word = name.rpartition(".")[2].strip("_")
-        source = {item: ast.unparse(ast.parse(_source(item))) for item in self.items}
+        source = {item: _source(item) for item in self.items}
         yield from sorted(self.items, key=lambda item: not re.search(rf"\b{word}\b", source[item]))
 
     def _fails(self, item: pytest.Item) -> bool:
@@ -271,23 +272,25 @@ class _Faults:
 
 
 def _source(item: pytest.Item) -> str:
-    import inspect  # noqa: PLC0415
-    import textwrap  # noqa: PLC0415
-
     function = item.function  # type: ignore[attr-defined]
-    return textwrap.dedent(
-        inspect.getsource(getattr(function, "hypothesis", function).inner_test)
-        if hasattr(function, "hypothesis")
-        else inspect.getsource(function)
-    )
+    inner = function.hypothesis.inner_test if hasattr(function, "hypothesis") else function
+    return inspect.getsource(inner)
 
 
 def run_with_faults(lesson: Lesson, faults: _Faults) -> None:
     """One in-process pytest session for all faults: collecting and importing cost once."""
+    tests = lesson.folder / "test_equivalence.py"
     options = ["-q", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminal"]
     options += ["--twice-profile", "glance", "--override-ini", "timeout=0"]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        pytest.main([str(lesson.folder / "test_equivalence.py"), *options], plugins=[faults])
+    # Hypothesis reads its profile when a test is defined, so the inner session needs the file imported anew.
+    before = {
+        key: sys.modules.pop(key) for key, m in list(sys.modules.items()) if getattr(m, "__file__", "") == str(tests)
+    }
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            pytest.main([str(tests), *options], plugins=[faults])
+    finally:
+        sys.modules.update(before)
     assert faults.items, "test_equivalence.py holds no test"
 
 
