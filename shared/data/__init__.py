@@ -1,5 +1,7 @@
 """Data sets for the lessons: ``from shared.data import load``; then ``X, y = load("diabetes").split()``."""
 
-from shared.data.embedded import Table, load, load_text, path
+from shared.data.download import DataUnavailableError
+from shared.data.embedded import Table, WrongFileError, load, path
+from shared.data.large import Images, load_images, load_text
 
-__all__ = ["Table", "load", "load_text", "path"]
+__all__ = ["DataUnavailableError", "Images", "Table", "WrongFileError", "load", "load_images", "load_text", "path"]

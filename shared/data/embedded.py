@@ -34,6 +34,10 @@ TEXTS = {
 }
 
 
+class WrongFileError(ValueError):
+    """A data file that is damaged, incomplete or another than it should be; it is never used."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Named columns of numbers; the last column is what one usually predicts.
@@ -52,7 +56,7 @@ class Table:
         return [row[i] for row in self.rows]
 
     def split(self, target: str | None = None) -> tuple[list[list[float]], list[float]]:
-        """``X``, n_samples × n_features, and ``y``, n_samples: the column `target` (the last one) and all others."""
+        """``X``, n_samples × n_features, and ``y``, n_samples: all columns but `target` (the last one), and it."""
         i = self._index(self.columns[-1] if target is None else target)
         return [row[:i] + row[i + 1 :] for row in self.rows], [row[i] for row in self.rows]
 
@@ -66,24 +70,18 @@ def load(name: str) -> Table:
     """The embedded table `name`: one of `TABLES`.
 
     Raises:
-        ValueError: there is no such table, or its file is not the published one.
+        ValueError: there is no such table.
+        WrongFileError: its file was changed.
     """
     if name not in TABLES:
         raise unknown("table", name, TABLES)
     classes = TABLES[name][1]
-    columns, *lines = csv.reader(io.StringIO(_read(path(name)).decode("ascii")))
+    columns, *lines = csv.reader(io.StringIO(read(name).decode("ascii")))
     rows: list[list[float]] = [[float(word) for word in line] for line in lines]
     if classes:
         for row in rows:
             row[-1] = int(row[-1])
     return Table(columns, rows, classes)
-
-
-def load_text(name: str) -> str:
-    """The embedded text `name`: one of `TEXTS`. Raises as `load` does."""
-    if name not in TEXTS:
-        raise unknown("text", name, TEXTS)
-    return _read(path(name)).decode("utf-8")
 
 
 def path(name: str) -> Path:
@@ -96,20 +94,17 @@ def path(name: str) -> Path:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ValueError:
-    """The error for a name that does not exist, with the nearest that do (or all of them, where none is near)."""
+    """The error for a name that does not exist, with the nearest that do (all of them, where none is near)."""
     known = list(known)
     near = difflib.get_close_matches(name, known) or known
     return ValueError(f"no {kind} is called {name!r}; did you mean {' or '.join(map(repr, near))}?")
 
 
-def _read(file: Path) -> bytes:
-    """The bytes of an embedded file, if they are the published ones."""
-    expected = TEXTS[file.stem] if file.stem in TEXTS else TABLES[file.stem][0]
+def read(name: str) -> bytes:
+    """The bytes of the embedded set `name`, if they are the published ones."""
+    file, expected = path(name), TEXTS[name] if name in TEXTS else TABLES[name][0]
     content = file.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise ValueError(
-            f"{file} was changed: its sha256 is {found} and should be {expected}. "
-            f"Restore it with: git checkout -- {file.name}"
-        )
+        raise WrongFileError(f"{file} was changed: its sha256 is {found}, not {expected}; restore it with git")
     return content
