@@ -1,0 +1,280 @@
+"""Linear regression: the line (or plane) with the least sum of squared errors, and how far to trust it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["LinearModel", "fit", "fit_line", "predict", "r_squared", "residuals", "solve", "standard_errors"]
+
+Vector = list[float]
+Matrix = list[list[float]]
+
+# What counts as nothing beside the whole: a pivot beside the largest entry of its matrix, the range of a feature
+# beside its largest value, the variance of a feature that the others leave unexplained beside all of it.
+TOLERANCE = 1e-12
+# The largest size of a number that may come in: its square still fits into a float.
+LARGEST = 1e150
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """``intercept + coefficients[0] * x[0] + coefficients[1] * x[1] + …``, one coefficient for each feature."""
+
+    intercept: float
+    coefficients: Vector
+
+
+def fit_line(x: Sequence[float], y: Sequence[float]) -> LinearModel:
+    """The least-squares line through points: slope = covariance(x, y) / variance(x); it passes through the means.
+
+    Args:
+        x: n_samples values of the one feature.
+        y: n_samples values of the target.
+
+    Returns:
+        A model with one coefficient, the slope.
+
+    Raises:
+        ValueError: `x` is empty or not as long as `y`; a value is NaN or larger in size than `LARGEST` (so also
+            if infinite); there are fewer than two points; `x` is constant: max - min <= TOLERANCE * max(|x|).
+    """
+    _check_training([[value] for value in x], y)
+    mean_x, mean_y = _mean(x), _mean(y)
+    covariance = _mean([(xi - mean_x) * (yi - mean_y) for xi, yi in zip(x, y, strict=True)])
+    variance = _mean([(xi - mean_x) ** 2 for xi in x])
+    slope = covariance / variance
+    return LinearModel(mean_y - slope * mean_x, [slope])
+
+
+def solve(A: Sequence[Sequence[float]], b: Sequence[float]) -> Vector:
+    """The x with ``A x = b``, by Gaussian elimination with partial pivoting (Golub & Van Loan, section 3.4).
+
+    Args:
+        A: n × n; left unchanged.
+        b: n numbers; left unchanged.
+
+    Returns:
+        n numbers.
+
+    Raises:
+        ValueError: `A` is empty, ragged or not square, or `b` is not as long; a value is NaN or larger in size
+            than `LARGEST`; `A` is singular: the best pivot of a column is, in size, at most
+            TOLERANCE * the largest size of an entry of `A`.
+    """
+    _check_data(A, b, "A", "b")
+    n = len(A)
+    if len(A[0]) != n:
+        raise ValueError(f"A is {n} × {len(A[0])}: expected as many columns as rows")
+    largest = max(abs(value) for row in A for value in row)
+    rows = [[*row, value] for row, value in zip(A, b, strict=True)]
+    for k in range(n):
+        pivot = max(range(k, n), key=lambda i: abs(rows[i][k]))
+        if abs(rows[pivot][k]) <= TOLERANCE * largest:
+            raise ValueError(f"A is singular: column {k} is a combination of the columns before it")
+        rows[k], rows[pivot] = rows[pivot], rows[k]
+        for i in range(k + 1, n):
+            factor = rows[i][k] / rows[k][k]
+            rows[i] = [value - factor * above for value, above in zip(rows[i], rows[k], strict=True)]
+    x = [0.0] * n
+    for k in reversed(range(n)):
+        known = sum(rows[k][j] * x[j] for j in range(k + 1, n))
+        x[k] = (rows[k][n] - known) / rows[k][k]
+    return x
+
+
+def fit(X: Sequence[Sequence[float]], y: Sequence[float]) -> LinearModel:
+    """The least-squares plane, by the normal equations ``Xᵀ X β = Xᵀ y`` of centred columns scaled to length 1.
+
+    Args:
+        X: n_samples × n_features.
+        y: n_samples values of the target.
+
+    Returns:
+        A model with one coefficient for each feature, in the units that `X` and `y` came in.
+
+    Raises:
+        ValueError: `X` is empty, has no feature or ragged rows, or is not as long as `y`; a value is NaN or
+            larger in size than `LARGEST`; there are fewer rows than unknowns (n_features + 1); a feature is
+            constant (max - min <= TOLERANCE * max(|values|)); a feature is collinear: those before it explain all
+            but TOLERANCE of its variance.
+    """
+    _check_training(X, y)
+    columns, means, lengths = _standardize(X)
+    R = _products(columns)
+    _check_independent(R)
+    mean_y = _mean(y)
+    centred_y = [value - mean_y for value in y]
+    scaled = solve(R, [_dot(column, centred_y) for column in columns])
+    coefficients = [value / length for value, length in zip(scaled, lengths, strict=True)]
+    return LinearModel(mean_y - _dot(coefficients, means), coefficients)
+
+
+def predict(model: LinearModel, X: Sequence[Sequence[float]]) -> Vector:
+    """What `model` says for each row of `X`.
+
+    Args:
+        model: with n_features coefficients.
+        X: n_samples × n_features.
+
+    Returns:
+        n_samples predictions.
+
+    Raises:
+        ValueError: `X` is empty or ragged, or has not n_features columns; a value is NaN or larger in size than
+            `LARGEST`.
+    """
+    _check_rows(X, "X")
+    if len(X[0]) != len(model.coefficients):
+        raise ValueError(f"X has {len(X[0])} columns: expected {len(model.coefficients)}, one a coefficient")
+    return [model.intercept + _dot(row, model.coefficients) for row in X]
+
+
+def residuals(model: LinearModel, X: Sequence[Sequence[float]], y: Sequence[float]) -> Vector:
+    """What the model leaves unexplained: ``y[i] - prediction[i]``, so positive where the prediction is too low.
+
+    Args:
+        model: with n_features coefficients.
+        X: n_samples × n_features.
+        y: n_samples values of the target.
+
+    Returns:
+        n_samples residuals, in the unit of `y`.
+
+    Raises:
+        ValueError: as `predict` does, or `y` is not as long as `X` or holds a NaN or a number too large.
+    """
+    _check_data(X, y, "X", "y")
+    return [actual - predicted for actual, predicted in zip(y, predict(model, X), strict=True)]
+
+
+def r_squared(model: LinearModel, X: Sequence[Sequence[float]], y: Sequence[float]) -> float:
+    """R², the share of the variance of `y` that the model explains: ``1 - Σ residual² / Σ (y - mean of y)²``.
+
+    Args:
+        model: with n_features coefficients; it may have been fitted to other data.
+        X: n_samples × n_features.
+        y: n_samples values of the target.
+
+    Returns:
+        1 for perfect predictions, 0 for those no better than the mean of `y`, negative for worse ones.
+
+    Raises:
+        ValueError: as `residuals` does, or `y` is constant (max - min <= TOLERANCE * max(|y|)), so that
+            there is no variance to explain.
+    """
+    errors = residuals(model, X, y)
+    if _is_constant(y):
+        raise ValueError(f"y is constant ({y[0]}): R² needs a variance to explain")
+    mean_y = _mean(y)
+    return 1 - (_length(errors) / _length([value - mean_y for value in y])) ** 2
+
+
+def standard_errors(X: Sequence[Sequence[float]], y: Sequence[float]) -> Vector:
+    """How far each number of ``fit(X, y)`` would typically move if the noise in `y` were drawn again.
+
+    The square roots of the diagonal of ``σ² (Xᵀ X)⁻¹``, where X has a first column of ones and σ², the variance of the
+    noise, is estimated by ``Σ residual² / (n_samples - n_features - 1)``.
+
+    Args:
+        X: n_samples × n_features.
+        y: n_samples values of the target.
+
+    Returns:
+        n_features + 1 numbers: the intercept's first, then each coefficient's.
+
+    Raises:
+        ValueError: as `fit` does, or there are not more rows than unknowns (n_features + 1), so that nothing is left
+            to estimate the noise from.
+    """
+    errors = residuals(fit(X, y), X, y)
+    n, n_features = len(X), len(X[0])
+    if n <= n_features + 1:
+        raise ValueError(f"X has {n} rows: the noise of {n_features + 1} unknowns needs {n_features + 2}")
+    sigma = _length(errors) / math.sqrt(n - n_features - 1)
+    columns, means, lengths = _standardize(X)
+    R = _products(columns)
+    origin = [-mean / length for mean, length in zip(means, lengths, strict=True)]
+    of_intercept = sigma * math.sqrt(1 / n + _dot(origin, solve(R, origin)))
+    of_coefficients = []
+    for j, length in enumerate(lengths):
+        unit = [float(i == j) for i in range(n_features)]
+        inflation = solve(R, unit)[j]  # the j-th diagonal entry of R⁻¹
+        of_coefficients.append(sigma * math.sqrt(inflation) / length)
+    return [of_intercept, *of_coefficients]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return math.fsum(ai * bi for ai, bi in zip(a, b, strict=True))
+
+
+def _length(values: Sequence[float]) -> float:
+    return math.hypot(*values)
+
+
+def _standardize(X: Sequence[Sequence[float]]) -> tuple[Matrix, Vector, Vector]:
+    """The columns of `X`, each minus its mean and divided by its length; and those means and lengths."""
+    means = [_mean(column) for column in zip(*X, strict=True)]
+    centred = [[value - mean for value in column] for column, mean in zip(zip(*X, strict=True), means, strict=True)]
+    lengths = [_length(column) for column in centred]
+    columns = [[value / length for value in column] for column, length in zip(centred, lengths, strict=True)]
+    return columns, means, lengths
+
+
+def _products(columns: Matrix) -> Matrix:
+    """The dot product of every pair of columns; for standardized ones these are their correlations."""
+    return [[_dot(a, b) for b in columns] for a in columns]
+
+
+def _check_independent(R: Matrix) -> None:
+    for j in range(1, len(R)):
+        before = [row[:j] for row in R[:j]]
+        shared = R[j][:j]
+        unexplained = R[j][j] - _dot(shared, solve(before, shared))  # 1 - R² of feature j on those before it
+        if unexplained <= TOLERANCE:
+            raise ValueError(f"feature {j} is collinear: a combination of the features before it")
+
+
+def _check_training(X: Sequence[Sequence[float]], y: Sequence[float]) -> None:
+    _check_data(X, y, "X", "y")
+    unknowns = len(X[0]) + 1
+    if len(X) < unknowns:
+        raise ValueError(f"X has {len(X)} rows: {unknowns} unknowns need at least as many")
+    for j, column in enumerate(zip(*X, strict=True)):
+        if _is_constant(column):
+            raise ValueError(f"feature {j} is constant ({column[0]}): no slope can be told from it")
+
+
+def _is_constant(values: Sequence[float]) -> bool:
+    return max(values) - min(values) <= TOLERANCE * max(abs(value) for value in values)
+
+
+def _check_data(X: Sequence[Sequence[float]], y: Sequence[float], name: str, name_y: str) -> None:
+    _check_rows(X, name)
+    if len(X) != len(y):
+        raise ValueError(f"{name} has {len(X)} rows and {name_y} {len(y)} values: expected as many")
+    _check_numbers(y, name_y)
+
+
+def _check_rows(X: Sequence[Sequence[float]], name: str) -> None:
+    if not X or not X[0]:
+        raise ValueError(f"{name} is empty: expected at least one row with at least one number")
+    for i, row in enumerate(X):
+        if len(row) != len(X[0]):
+            raise ValueError(f"{name}[{i}] has {len(row)} values: expected {len(X[0])}, as in the first row")
+        _check_numbers(row, f"{name}[{i}]")
+
+
+def _check_numbers(values: Sequence[float], name: str) -> None:
+    for i, value in enumerate(values):
+        if not abs(value) <= LARGEST:  # also true of NaN
+            raise ValueError(f"{name}[{i}] is {value}: expected a finite number of size {LARGEST:g} at most")
+
+
+if __name__ == "__main__":
+    flats, rent = [[1, 1], [2, 1], [3, 2], [4, 4]], [2, 5, 4, 6]  # rooms and km to the centre; 100 euros
+    print(fit(flats, rent))
+    print(standard_errors(flats, rent))
