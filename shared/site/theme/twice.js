@@ -1,0 +1,72 @@
+// Formulas and diagrams. Each library comes from this site, and only on a page that has something for it to draw.
+const assets = new URL(".", document.currentScript.src);
+
+function load(element) {
+  return new Promise((resolve, reject) => {
+    element.onload = resolve;
+    element.onerror = () => reject(new Error(`cannot load ${element.src || element.href}`));
+    document.head.append(element);
+  });
+}
+
+const script = (file) => Object.assign(document.createElement("script"), { src: new URL(file, assets) });
+const style = (file) =>
+  Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL(file, assets) });
+
+async function drawFormulas() {
+  const formulas = document.querySelectorAll(".arithmatex"); // \(…\) in a line, \[…\] on its own
+  if (formulas.length === 0) return;
+  await Promise.all([load(style("katex/katex.min.css")), load(script("katex/katex.min.js"))]);
+  for (const formula of formulas) {
+    const source = formula.textContent.trim();
+    katex.render(source.slice(2, -2), formula, { displayMode: source.startsWith("\\["), throwOnError: false });
+  }
+}
+
+async function drawDiagrams() {
+  const sources = new Map();
+  for (const block of document.querySelectorAll("pre.diagram")) sources.set(block, block.textContent);
+  if (sources.size === 0) return;
+  await load(script("mermaid/mermaid.tiny.js"));
+
+  async function draw() {
+    const page = getComputedStyle(document.body);
+    const colour = (name) => page.getPropertyValue(name).trim();
+    mermaid.initialize({
+      startOnLoad: false,
+      theme: "base",
+      themeVariables: {
+        darkMode: document.body.dataset.mdColorScheme === "slate",
+        background: colour("--twice-paper"),
+        primaryColor: colour("--twice-node"),
+        primaryBorderColor: colour("--twice-use"),
+        primaryTextColor: colour("--twice-ink"),
+        lineColor: colour("--twice-line"),
+        textColor: colour("--twice-ink"),
+        fontFamily: page.fontFamily,
+        fontSize: "15px",
+      },
+    });
+    for (const [block, source] of sources) {
+      const { svg } = await mermaid.render(`diagram-${[...sources.keys()].indexOf(block)}`, source);
+      block.innerHTML = svg;
+    }
+  }
+
+  await draw();
+  new MutationObserver(draw).observe(document.body, { attributeFilter: ["data-md-color-scheme"] });
+}
+
+// A link to a folded part (a source file) unfolds it.
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target instanceof HTMLDetailsElement) {
+    target.open = true;
+    target.scrollIntoView();
+  }
+}
+
+drawFormulas();
+drawDiagrams();
+unfold();
+addEventListener("hashchange", unfold);
