@@ -1,0 +1,1 @@
+"""The command line `twice`: what a learner and a maintainer type."""

@@ -1,0 +1,110 @@
+"""The command line ``twice``: its parser, and what every command has in common."""
+
+import argparse
+import difflib
+import importlib
+import os
+import re
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from shared.curriculum import ROOT, load
+from shared.learn import screen
+
+OK, NOT_EQUIVALENT, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+_ANY_ROOT = ("listing:", "show:", "new:")  # the commands that need no code of the lessons
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a wrong command with the nearest right one."""
+
+    def error(self, message: str) -> NoReturn:
+        if wrong := re.search(r"invalid choice: '([^']*)'", message):
+            near = difflib.get_close_matches(wrong[1], _COMMANDS, n=1, cutoff=0.5)
+            hint = f"did you mean 'twice {near[0]}'?" if near else "'twice --help' shows them all"
+            message = f"there is no command {wrong[1]!r}; {hint}"
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+_COMMANDS = {
+    "list": ("listing:list_lessons", "all lessons by phase"),
+    "show": ("show:show", "read a lesson"),
+    "run": ("run:run", "run a lesson on real data with both versions, side by side"),
+    "prove": ("prove:prove", "test that the two versions agree, and print the proof card"),
+    "ship": ("run:ship_all", "rebuild the artifacts in outputs/"),
+    "path": ("listing:path", "what a lesson builds on, in order, with hours"),
+    "doctor": ("doctor:doctor", "what is installed, and what to do about the rest"),
+    "new": ("new:new", "begin a lesson from the skeleton"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of ``twice``. A lesson is named by number (3/10), slug, or an unambiguous part of its name."""
+    top = _Parser(
+        prog="twice",
+        description="Build every idea of AI engineering twice, and prove that the two agree.",
+        epilog="A LESSON is a number (3/10), a name, or an unambiguous part of one. "
+        "Exit codes: 0; 1 not equivalent, or a check failed; 2 usage, or something is not installed.",
+    )
+    top.add_argument(
+        "--root", type=Path, default=ROOT, metavar="DIR", help="lessons of another repository (list, show, path, new)"
+    )
+    top.set_defaults(function="listing:welcome")
+    commands = top.add_subparsers(metavar="COMMAND", title="commands")
+    parsers = {}
+    for name, (function, about) in _COMMANDS.items():
+        parsers[name] = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        parsers[name].set_defaults(function=function)
+    for name in ("show", "run", "path"):
+        parsers[name].add_argument("lesson", metavar="LESSON")
+    for name in ("prove", "ship"):
+        parsers[name].add_argument("lessons", metavar="LESSON", nargs="*", help="a lesson, or a phase (03)")
+        parsers[name].add_argument("--all", action="store_true", help="every lesson")
+    parsers["show"].add_argument("--solutions", action="store_true", help="unfold the solutions of the exercises")
+    parsers["prove"].add_argument("--thorough", action="store_true", help="fresh random inputs, and many more")
+    parsers["prove"].add_argument("-v", "--verbose", action="store_true", help="each test, and pytest's own report")
+    parsers["ship"].add_argument("--check", action="store_true", help="change nothing; exit 1 on a difference")
+    parsers["new"].add_argument("name", metavar="PHASE/LESSON", help="ml-fundamentals/logistic-regression")
+    parsers["new"].add_argument("--number", type=int, help="its number in the phase (the next one)")
+    parsers["new"].add_argument("--title", help="its title (from the name)")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    screen.accept_any_encoding()
+    try:
+        options = parser().parse_args(argv)
+        module, _, function = options.function.partition(":")
+        if options.root != ROOT and not options.function.startswith(_ANY_ROOT):
+            return _complain(
+                "--root serves list, show, path and new: other commands run only this repository's lessons"
+            )
+        if not (options.root / "phases").is_dir():
+            return _complain(f"{options.root} has no folder 'phases' with lessons")
+        command = getattr(importlib.import_module(f"shared.learn.{module}"), function)
+        code: int = command(load(options.root.resolve()), options)
+        sys.stdout.flush()
+        return code
+    except SystemExit as end:  # argparse, after --help or a wrong argument
+        return end.code if isinstance(end.code, int) else OK
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader has left, as in `twice list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (OSError, ValueError, RuntimeError) as error:
+        from shared.ship.artifact import ArtifactError  # noqa: PLC0415  # not needed where nothing goes wrong
+        from shared.ship.run import RunError  # noqa: PLC0415
+
+        return _complain(str(error), NOT_EQUIVALENT if isinstance(error, ArtifactError | RunError) else USAGE)
+
+
+def _complain(sentence: str, code: int = USAGE) -> int:
+    print(f"twice: {sentence}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

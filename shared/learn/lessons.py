@@ -1,0 +1,64 @@
+"""Which lessons a command is about, whether they can run here, and what is known of their proof."""
+
+import importlib.util
+from collections.abc import Sequence
+
+from shared.curriculum import ROOT, Curriculum, Lesson
+from shared.proof.card import CARDS, read_card
+
+
+class UsageError(ValueError):
+    """The command cannot do what it was asked; the message is one sentence that says what to do instead."""
+
+
+def chosen(curriculum: Curriculum, names: Sequence[str], everything: bool) -> list[Lesson]:
+    """The lessons called `names`, where a phase (``03``, ``deep-learning-core``) stands for all of its lessons."""
+    if everything == bool(names):
+        raise UsageError("name one lesson or more (or a phase), or say --all")
+    found: dict[str, Lesson] = {}
+    for name in names:
+        phase = [phase for phase in curriculum.phases if name in (f"{phase.number:02}", phase.slug)]
+        for lesson in phase[0].lessons if phase else [curriculum.find(name)]:
+            found[lesson.name] = lesson
+    return list(curriculum.lessons.values()) if everything else list(found.values())
+
+
+def lacks(lesson: Lesson, *files: str) -> str:
+    """Why `lesson` cannot run here, in one sentence; empty where it can. Nothing is imported to find out."""
+    for file in ("lesson.toml", *files):
+        if not (lesson.folder / file).is_file():
+            return f"{lesson.name} has no {file} yet"
+    ships = lesson.meta.get("ships", {})
+    if "ship_it.py" in files and not {"kind", "name", "title", "summary", "use"} <= set(ships):
+        return f"{lesson.folder / 'lesson.toml'} must name the artifact in [ships]: kind, name, title, summary, use"
+    absent = [name for name in lesson.frameworks if importlib.util.find_spec(name.partition(".")[0]) is None]
+    if absent:
+        are = "is" if len(absent) == 1 else "are"
+        return (
+            f"{lesson.name} needs {' and '.join(absent)}, which {are} not installed here: "
+            f"run 'nox -s learn -- {lesson.phase_number:02}'"
+        )
+    return ""
+
+
+def require(lesson: Lesson, *files: str) -> None:
+    """Raise UsageError where `lacks` finds something."""
+    if sentence := lacks(lesson, *files):
+        raise UsageError(sentence)
+
+
+def proof_state(lesson: Lesson) -> str:
+    """What this machine knows of the lesson's proof: cases and worst difference, or why there is none."""
+    if not lesson.folder.is_relative_to(ROOT):
+        return ""
+    card = read_card(lesson.name)
+    tests = card.get("tests", {})
+    if not tests.get("passed"):
+        return "not proven here" if not tests else "fails"
+    if tests["failed"] or tests["skipped"]:
+        return "fails"
+    proven = (CARDS / f"{lesson.name}.json").stat().st_mtime
+    files = (lesson.folder / f"{name}.py" for name in ("build_it", "use_it", "test_equivalence"))
+    if any(file.stat().st_mtime > proven for file in files if file.exists()):
+        return "changed since"
+    return f"{card['cases']:,} cases, {card['worst']:.0e}"
