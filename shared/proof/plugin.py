@@ -21,6 +21,7 @@ _PROFILE_BEFORE = pytest.StashKey[str]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("twice")
     group.addoption("--thorough", action="store_true", help="fresh random inputs, and twenty times as many")
+    group.addoption("--twice-profile", default="twice", help="a profile of shared/proof/settings.py")
     group.addoption(
         "--lesson", action="append", default=[], metavar="LESSON", help="only this lesson, or this phase (02)"
     )

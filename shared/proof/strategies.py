@@ -27,7 +27,7 @@ def seeds() -> SearchStrategy[int]:
 
 def vectors(n: int, elements: SearchStrategy[float] | None = None) -> SearchStrategy[Vector]:
     """Lists of `n` floats."""
-    return st.lists(elements or floats(), min_size=n, max_size=n)
+    return st.lists(floats() if elements is None else elements, min_size=n, max_size=n)
 
 
 def matrices(n_rows: int, n_columns: int, elements: SearchStrategy[float] | None = None) -> SearchStrategy[Matrix]:

@@ -280,18 +280,18 @@ def _source(item: pytest.Item) -> str:
 def run_with_faults(lesson: Lesson, faults: _Faults) -> None:
     """One in-process pytest session for all faults: collecting and importing cost once."""
     tests = lesson.folder / "test_equivalence.py"
-    options = ["-q", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminal"]
+    options = ["-c", str(ROOT / "pyproject.toml"), "-q", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist"]
     options += ["--twice-profile", "glance", "--override-ini", "timeout=0"]
     # Hypothesis reads its profile when a test is defined, so the inner session needs the file imported anew.
     before = {
         key: sys.modules.pop(key) for key, m in list(sys.modules.items()) if getattr(m, "__file__", "") == str(tests)
     }
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
             pytest.main([str(tests), *options], plugins=[faults])
     finally:
         sys.modules.update(before)
-    assert faults.items, "test_equivalence.py holds no test"
+    assert faults.items, f"no test of test_equivalence.py could be collected:\n{said.getvalue()}"
 
 
 def test_each_function_is_tested(lesson: Lesson) -> None:

@@ -1,0 +1,154 @@
+"""assert_equivalent: what it accepts, and what it says when it does not."""
+
+import math
+from dataclasses import dataclass
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.proof import assert_equivalent, assert_same_error, differences, numerical_gradient, strategies
+from shared.proof.equivalence import record
+
+
+@dataclass
+class Point:
+    x: float
+    weights: list[float]
+
+
+@dataclass
+class OtherPoint:
+    x: float
+    weights: list[float]
+
+
+class Array:
+    """Anything with tolist(), such as an array or a tensor."""
+
+    def __init__(self, values: object) -> None:
+        self.values = values
+
+    def tolist(self) -> object:
+        return self.values
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (1, 1.0),
+        (0.1 + 0.2, 0.3),
+        (math.nan, math.nan),
+        (math.inf, math.inf),
+        (1e-13, -1e-13),
+        ([[1.0, 2.0]], ((1.0, 2.0),)),
+        (Array([1.0, [2.0]]), [1.0, [2.0]]),
+        (Point(1, [2]), OtherPoint(1.0, [2.0])),
+        ({"a": 1, "b": [2]}, {"b": [2.0], "a": 1.0}),
+        ("text", "text"),
+        (None, None),
+        (True, True),
+        (1 + 2j, 1 + 2j),
+        ([], []),
+    ],
+)
+def test_equal_values_pass(a: object, b: object) -> None:
+    assert_equivalent(a, b)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "says"),
+    [
+        (1.0, 1.00001, r"the value: build_it 1.0, use_it 1.00001 \(relative difference 1.0e-05, allowed 1e-09\)"),
+        ({"layers": [{"w": [1, 2, 3]}]}, {"layers": [{"w": [1, 2, 4]}]}, r"layers\[0\]\.w\[2\]: build_it 3, use_it 4"),
+        ([[1, 2, 3]], [[1], [2], [3]], r"shape \(1, 3\), use_it shape \(3, 1\): one is the transpose of the other"),
+        ([[1, 2], [3, 4]], [[1, 3], [2, 4]], r"shape \(2, 2\) is right, but one is the transpose"),
+        ([1, 2], [1, 2, 3], r"shape \(2,\), use_it shape \(3,\)"),
+        ([[1], [1, 2]], [[1], [1]], r"2 items, use_it shape"),
+        (math.nan, 1.0, "nan"),
+        (math.inf, -math.inf, "inf"),
+        (math.inf, 1e308, "inf"),
+        (1, True, "int against bool"),
+        (0.0, None, "float against NoneType"),
+        ([1.0], 1.0, "list against float"),
+        ("a", "b", "build_it 'a', use_it 'b'"),
+        ({"a": 1}, {"b": 1}, r"build_it has the names \['a'\], use_it \['b'\]"),
+        (1e-13, 2e-12, "relative difference"),
+    ],
+)
+def test_different_values_are_reported(a: object, b: object, says: str) -> None:
+    with pytest.raises(AssertionError, match=says):
+        assert_equivalent(a, b)
+
+
+def test_named_quantities_say_what_was_still_right() -> None:
+    built = {"z": [1.0], "loss": 2.0, "dz": [3.0], "dw": [5.0]}
+    used = {"z": [1.0], "loss": 2.0, "dz": [4.0], "dw": [6.0]}
+    report = differences(built, used)
+    assert report.startswith("dz[0]: build_it 3.0, use_it 4.0")
+    assert report.endswith("last that agreed: loss")
+    assert "it is the first" in differences({"z": 1}, {"z": 2})
+
+
+@given(strategies.floats(), strategies.floats(), st.sampled_from([1e-3, 1e-9]))
+def test_the_tolerance_is_the_stated_formula(a: float, b: float, rtol: float) -> None:
+    atol = 1e-3 * rtol
+    allowed = atol + rtol * max(abs(a), abs(b))
+    if not math.isclose(abs(a - b), allowed, rel_tol=1e-6):  # on the edge rounding decides
+        assert (differences(a, b, rtol, atol) == "") == (abs(a - b) <= allowed)
+
+
+def test_what_was_compared_is_recorded() -> None:
+    record.__init__()  # type: ignore[misc]
+    assert_equivalent([1.0, 2.0], [1.0, 2.0])
+    assert_equivalent({"w": [1.0, 1000.0]}, {"w": [1.0, 1000.001]}, rtol=1e-3)
+    assert record.cases == 2
+    assert record.worst == pytest.approx(1e-6, rel=1e-3)
+    assert record.worst_at == "w[1]"
+    assert record.rtol == 1e-3
+
+
+def module(name: str, source: str) -> ModuleType:
+    made = ModuleType(name)
+    exec(source, made.__dict__)
+    return made
+
+
+def test_errors_are_compared() -> None:
+    good = module("build_it", "def f(x): raise ValueError('expected 1, got 2')")
+    assert_same_error(lambda twin: twin.f(1), good, good)
+    for source, says in {
+        "def f(x): return 3": "use_it should raise ValueError and returned 3",
+        "def f(x): raise KeyError(x)": "should raise ValueError and raised KeyError",
+        "def f(x): raise ValueError": "without a word",
+    }.items():
+        with pytest.raises(AssertionError, match=says):
+            assert_same_error(lambda twin: twin.f(1), good, module("use_it", source))
+
+
+def test_the_numerical_gradient_is_the_derivative() -> None:
+    at = [[1.0, 2.0], [3.0]]
+    gradient = numerical_gradient(lambda v: v[0][0] ** 2 * v[0][1] + math.sin(v[1][0]), at)
+    assert_equivalent(gradient, [[4.0, 1.0], [math.cos(3)]], rtol=1e-8, atol=1e-9)
+    assert at == [[1.0, 2.0], [3.0]]
+    assert_equivalent(numerical_gradient(lambda x: x**3, 2.0), 12.0, rtol=1e-8)
+
+
+@given(strategies.well_conditioned_systems())
+def test_systems_are_well_conditioned(system: tuple[list[list[float]], list[float]]) -> None:
+    A, b = system
+    n = len(b)
+    assert len(A) == n
+    for row in A:  # one entry outweighs the rest of its row
+        largest = max(abs(v) for v in row)
+        assert largest > sum(abs(v) for v in row) - largest
+    assert {max(range(n), key=lambda j: abs(row[j])) for row in A} == set(range(n))
+
+
+@given(strategies.regression_data())
+def test_regression_data_have_more_samples_than_unknowns(data: tuple[list[list[float]], list[float]]) -> None:
+    X, y = data
+    assert len(X) == len(y) >= len(X[0]) + 3
+    for column in zip(*X, strict=True):
+        assert max(column) > min(column)

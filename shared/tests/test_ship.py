@@ -1,0 +1,212 @@
+"""Artifacts: manifests, checks of each kind, comparison, and putting them in their place."""
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shared.curriculum import Lesson, load
+from shared.ship import run
+from shared.ship.artifact import (
+    ArtifactError,
+    build,
+    compare,
+    index,
+    place,
+    read_manifest,
+    read_safetensors,
+    write_manifest,
+)
+from shared.ship.checks import check
+
+Add = Callable[..., Lesson]
+
+
+@pytest.fixture
+def lesson(add_lesson: Add) -> Lesson:
+    return add_lesson("90-fake/01-ships")
+
+
+def of_kind(lesson: Lesson, kind: str, folder: Path, **files: str) -> Path:
+    """An artifact of `kind` with these files."""
+    lesson.meta["ships"]["kind"] = kind
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
+    write_manifest(lesson, folder, {"loss": 0.5})
+    return folder
+
+
+def safetensors(values: list[float], shape: list[int] | None = None) -> bytes:
+    header = {"w": {"dtype": "F64", "shape": shape or [len(values)], "data_offsets": [0, 8 * len(values)]}}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + struct.pack(f"<{len(values)}d", *values)
+
+
+def test_a_build_lists_its_files_and_what_was_measured(lesson: Lesson, tmp_path: Path) -> None:
+    folder = tmp_path / "built"
+    folder.mkdir()
+    assert build(lesson, "build_it", folder) == {"two": 2.0}
+    manifest = check(folder)
+    assert manifest["measured"] == {"two": 2.0}
+    assert list(manifest["files"]) == ["prompt.md"]
+    assert manifest["lesson"] == "fake/ships"
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda folder: (folder / "prompt.md").write_text("changed"), "sha256 differs"),
+        (lambda folder: (folder / "prompt.md").unlink(), r"prompt\.md is missing"),
+        (lambda folder: (folder / "extra.md").write_text("x"), "not in the manifest"),
+        (lambda folder: (folder / "manifest.json").unlink(), "no finished artifact"),
+        (lambda folder: (folder / "manifest.json").write_text('{"files": '), "cannot be read"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "cannot be read"),
+    ],
+)
+def test_a_damaged_artifact_is_named(
+    lesson: Lesson, tmp_path: Path, damage: Callable[[Path], object], says: str
+) -> None:
+    folder = of_kind(lesson, "prompt", tmp_path / "a", prompt__md="text")
+    check(folder)
+    damage(folder)
+    with pytest.raises(ArtifactError, match=says):
+        read_manifest(folder)
+
+
+HELP = "import argparse\nargparse.ArgumentParser().parse_args()\n"
+SERVER = """import json
+request = json.loads(input())
+print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": {"serverInfo": {"name": "s"}}}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("prompt", {"prompt__md": "text"}),
+        ("tool", {"tool__py": HELP}),
+        ("agent", {"agent__py": HELP}),
+        ("mcp-server", {"server__py": SERVER}),
+        ("skill", {"SKILL__md": "---\nname: a-prompt\ndescription: What it does.\n---\nText\n", "run__py": HELP}),
+    ],
+)
+def test_each_kind_keeps_its_promise(lesson: Lesson, tmp_path: Path, kind: str, files: dict[str, str]) -> None:
+    assert check(of_kind(lesson, kind, tmp_path / "good", **files))["kind"] == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "says"),
+    [
+        ("prompt", {"prompt__md": "\n"}, "with text in it"),
+        ("prompt", {"prompt__md": "x", "model__pkl": "x"}, "never pickle"),
+        ("tool", {"one__py": HELP, "two__py": HELP}, "here are 2"),
+        ("tool", {"one__py": "print('hello')"}, "prints no usage"),
+        ("tool", {"one__py": "import numpy"}, "No module named 'numpy'"),
+        ("agent", {"agent__md": "x"}, "a Python program"),
+        ("mcp-server", {"server__py": "print('no')"}, "does not answer"),
+        ("mcp-server", {"other__py": "x"}, "starts with server.py"),
+        ("skill", {"SKILL__md": "---\nname: other\ndescription: x\n---\n"}, "whose name is 'a-prompt'"),
+        ("skill", {"SKILL__md": "---\nname: a-prompt\n---\n"}, "needs a description"),
+        ("model", {"config__json": "{}"}, "safetensors plus JSON"),
+        ("model", {"config__json": "{}", "w__safetensors": "garbage"}, "not a safetensors file"),
+    ],
+)
+def test_a_broken_promise_is_told(lesson: Lesson, tmp_path: Path, kind: str, files: dict[str, str], says: str) -> None:
+    with pytest.raises(ArtifactError, match=says):
+        check(of_kind(lesson, kind, tmp_path / "bad", **files))
+
+
+def test_a_model_is_read_and_a_truncated_one_refused(lesson: Lesson, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    file = tmp_path / "m" / "model.safetensors"
+    file.write_bytes(safetensors([1.0, 2.0]))
+    check(of_kind(lesson, "model", tmp_path / "m", config__json="{}"))
+    assert read_safetensors(file)["w"]["data"] == [1.0, 2.0]
+    for damaged in (file.read_bytes()[:-1], file.read_bytes()[:20], b""):
+        file.write_bytes(damaged)
+        with pytest.raises(ArtifactError, match="not a safetensors file"):
+            read_safetensors(file)
+
+
+def test_models_are_compared_as_numbers_and_other_files_by_bytes(lesson: Lesson, tmp_path: Path) -> None:
+    folders = []
+    for i, (weight, text) in enumerate([(1.0, "a"), (1.0 + 1e-12, "a"), (1.0 + 1e-6, "a"), (1.0, "b")]):
+        (tmp_path / str(i)).mkdir()
+        (tmp_path / str(i) / "w.safetensors").write_bytes(safetensors([weight]))
+        folders.append(of_kind(lesson, "model", tmp_path / str(i), config__json="{}", read__md=text))
+    assert compare(folders[0], folders[1]) == ""
+    assert "w.safetensors: w.data[0]" in compare(folders[0], folders[2])
+    assert compare(folders[0], folders[2], rtol=1e-5) == ""
+    assert compare(folders[0], folders[3]) == "read.md: the bytes differ"
+    (folders[1] / "more.txt").write_text("x")
+    assert "ships" in compare(folders[0], folders[1])
+
+
+def shipped(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, outputs: Path, **keywords: bool) -> run.Shipped:
+    """`run.ship` with both twins in this process: what is tested is what becomes of the artifact."""
+
+    def here(lesson: Lesson, twin: str, folder: Path, repeat: int = 1) -> run.Run:
+        return run.Run(build(lesson, twin, folder), 0.0, 0.0, 0)
+
+    monkeypatch.setattr(run, "run", here)
+    return run.ship(lesson, outputs, **keywords)
+
+
+def test_an_artifact_is_new_then_unchanged_then_replaced(
+    lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = tmp_path / "outputs"
+    assert shipped(lesson, monkeypatch, outputs).fate == "new"
+    assert shipped(lesson, monkeypatch, outputs).fate == "unchanged"
+    prompt = place(lesson, outputs) / "prompt.md"
+    prompt.write_text("half-wri", encoding="utf-8")
+    assert "sha256 differs" in shipped(lesson, monkeypatch, outputs, replace=False).fate
+    assert prompt.read_text(encoding="utf-8") == "half-wri"
+    assert "sha256 differs" in shipped(lesson, monkeypatch, outputs).fate
+    assert prompt.read_text(encoding="utf-8") == "Double it.\n"
+    assert [path.name for path in prompt.parent.parent.iterdir()] == ["a-prompt"]  # nothing is left behind
+
+
+def test_twins_that_disagree_leave_the_old_artifact(
+    add_lesson: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson = add_lesson("90-fake/02-disagrees", use_it__py="__all__ = ['double']\ndef double(x):\n    return 3 * x\n")
+    outputs = tmp_path / "outputs"
+    old = place(lesson, outputs)
+    old.mkdir(parents=True)
+    (old / "prompt.md").write_text("old", encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"results differ: two: build_it 2\.0, use_it 3\.0"):
+        shipped(lesson, monkeypatch, outputs)
+    assert (old / "prompt.md").read_text(encoding="utf-8") == "old"
+    assert [path.name for path in old.parent.iterdir()] == ["a-prompt"]
+
+
+def test_what_a_killed_process_left_is_mended(lesson: Lesson, tmp_path: Path) -> None:
+    destination = place(lesson, tmp_path)
+    old = destination.with_name(".a-prompt.old")
+    young = destination.with_name(".a-prompt.new-x")
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    (old / "prompt.md").write_text("whole", encoding="utf-8")
+    run.recover(destination)  # killed between the two renames: the old one comes back
+    assert (destination / "prompt.md").read_text(encoding="utf-8") == "whole"
+    assert young.exists()  # perhaps another process at work
+    old.mkdir()
+    run.recover(destination)  # killed before the old one was removed
+    assert not old.exists()
+    assert destination.exists()
+
+
+def test_the_index_lists_finished_artifacts(
+    lesson: Lesson, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = tmp_path / "outputs"
+    shipped(lesson, monkeypatch, outputs)
+    text = index(load(), outputs)
+    assert "| [a-prompt](prompts/a-prompt) | It says something. | `read prompt.md` | fake/ships |" in text
+    (place(lesson, outputs) / "prompt.md").write_text("changed", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="sha256 differs"):
+        index(load(), outputs)
