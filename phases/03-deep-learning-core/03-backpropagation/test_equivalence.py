@@ -19,24 +19,20 @@ XOR_Y, XOR_LABELS = [[0.0], [1.0], [1.0], [0.0]], [0, 1, 1, 0]
 eighths = st.integers(-16, 16).map(lambda k: k / 8)
 
 
-def matrices(n_rows, n_columns, elements):
-    return st.lists(st.lists(elements, min_size=n_columns, max_size=n_columns), min_size=n_rows, max_size=n_rows)
-
-
 @st.composite
 def cases(draw, activations=tuple(ACTIVATIONS)):
     """[(weights, biases, activation), …], X, and a random gradient of the outputs."""
     sizes = draw(st.lists(some.sizes(1, 4), min_size=2, max_size=4))
     layers = [
         (
-            draw(matrices(n_in, n_out, eighths)),
-            draw(st.lists(eighths, min_size=n_out, max_size=n_out)),
+            draw(some.matrices(n_in, n_out, eighths)),
+            draw(some.vectors(n_out, eighths)),
             draw(st.sampled_from(activations)),
         )
         for n_in, n_out in pairwise(sizes)
     ]
     n_samples = draw(some.sizes(1, 4))
-    X = draw(matrices(n_samples, sizes[0], eighths))
+    X = draw(some.matrices(n_samples, sizes[0], eighths))
     rng = Random(draw(some.seeds()))
     return layers, X, [[rng.uniform(-3, 3) for _ in range(sizes[-1])] for _ in range(n_samples)]
 
@@ -60,7 +56,7 @@ def random_network(twin, sizes, activations, seed=0):
 # ---- values
 
 
-@given(matrices(2, 3, some.floats(-1000, 1000)), st.sampled_from(ACTIVATIONS))
+@given(some.matrices(2, 3, some.floats(-1000, 1000)), st.sampled_from(ACTIVATIONS))
 def test_activate_and_derivative(build_it, use_it, Z, activation):
     assert_equivalent(
         {"activate": build_it.activate(Z, activation), "derivative": build_it.derivative(Z, activation)},
@@ -125,7 +121,7 @@ def test_squared_error(build_it, use_it, data):
 @given(st.data())
 def test_cross_entropy(build_it, use_it, data):
     n, n_classes = data.draw(some.sizes()), data.draw(some.sizes(1, 4))
-    logits = data.draw(matrices(n, n_classes, some.floats(-5, 5) | st.sampled_from([-1000.0, 1000.0])))
+    logits = data.draw(some.matrices(n, n_classes, some.floats(-5, 5) | st.sampled_from([-1000.0, 1000.0])))
     labels = data.draw(some.labels(n, n_classes))
     loss, gradient = build_it.cross_entropy(logits, labels)
     assert_equivalent((loss, gradient), use_it.cross_entropy(logits, labels))
@@ -147,7 +143,7 @@ def test_cross_entropy_closed_forms(build_it, use_it):
         assert_equivalent((loss, gradient), (math.log(4 / 3), [[-0.25, 0.25]]))
 
 
-@given(matrices(3, 3, some.floats(-5, 5)), some.labels(3, 3))
+@given(some.matrices(3, 3, some.floats(-5, 5)), some.labels(3, 3))
 @examples(20)
 def test_cross_entropy_against_finite_differences(build_it, logits, labels):
     assert_equivalent(

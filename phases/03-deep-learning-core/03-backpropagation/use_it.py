@@ -74,6 +74,8 @@ class Gradients:
     inputs: Matrix
 
 
+torch.set_num_threads(1)  # on matrices this small, waking a second thread costs more than the work
+
 ACTIVATIONS = {
     "identity": torch.nn.Identity(),
     "sigmoid": torch.sigmoid,
