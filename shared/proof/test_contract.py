@@ -15,13 +15,12 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from shared.curriculum import BEATS, LEVELS, PRIORITIES, ROOT, Lesson, load
 from shared.proof import interface, readme
@@ -245,30 +244,47 @@ class _Faults:
     A fault is caught as soon as one test fails; tests that mention what is blank run first.
     """
 
-    def __init__(self, faults: list[tuple[str, Callable[[], Any]]], *, all_must_fail: bool = False) -> None:
-        self.faults, self.all_must_fail = faults, all_must_fail
-        self.missed: list[str] = []
+    def __init__(self, lesson: Lesson) -> None:
+        self.module = twin(lesson, "build_it")
         self.items: list[pytest.Item] = []
+        self.pass_on_empty: list[str] = []
+        self.untested: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.items = session.items
-        for name, fault in self.faults:
-            with fault():
-                if self.all_must_fail:
-                    self.missed += [item.name for item in self.items if not self._fails(item)]
-                elif not any(self._fails(item) for item in self._in_order(name)):
-                    self.missed.append(name)
+        with self.emptied():
+            self.pass_on_empty = [item.name for item in self.items if not self.fails(item)]
+        source = {item: _source(item) for item in self.items}
+        for target in interface.targets(self.module):
+            word = re.compile(rf"\b{target.name.strip('_')}\b")
+            in_order = sorted(self.items, key=lambda item: not word.search(source[item]))  # used at once
+            with interface.blanked(target):
+                if not any(self.fails(item) for item in in_order):
+                    self.untested.append(target.path)
         return True
 
-    def _in_order(self, name: str) -> Iterator[pytest.Item]:
-        word = name.rpartition(".")[2].strip("_")
-        source = {item: _source(item) for item in self.items}
-        yield from sorted(self.items, key=lambda item: not re.search(rf"\b{word}\b", source[item]))
+    @contextlib.contextmanager
+    def emptied(self) -> Iterator[None]:
+        name = self.module.__name__
+        sys.modules[name] = ModuleType(name)
+        try:
+            yield
+        finally:
+            sys.modules[name] = self.module
 
-    def _fails(self, item: pytest.Item) -> bool:
-        item._initrequest()  # type: ignore[attr-defined]  # fresh fixtures, as pytest-rerunfailures does
-        return any(report.failed for report in runtestprotocol(item, nextitem=None, log=False))
+    def fails(self, item: pytest.Item) -> bool:
+        """Run one test with fresh fixtures, without the reports that a session writes about it."""
+        item._initrequest()  # type: ignore[attr-defined]  # as pytest-rerunfailures does
+        state = item.session._setupstate
+        try:
+            state.setup(item)
+            item.runtest()
+        except (Exception, pytest.fail.Exception):
+            return True
+        finally:
+            state.teardown_exact(None)
+        return False
 
 
 def _source(item: pytest.Item) -> str:
@@ -277,46 +293,23 @@ def _source(item: pytest.Item) -> str:
     return inspect.getsource(inner)
 
 
-def run_with_faults(lesson: Lesson, faults: _Faults) -> None:
-    """One in-process pytest session for all faults: collecting and importing cost once."""
+def test_faults_are_caught(lesson: Lesson) -> None:
+    """An empty build_it.py fails every test; and each public function and method, blank alone, fails some test."""
     tests = lesson.folder / "test_equivalence.py"
-    options = ["-c", str(ROOT / "pyproject.toml"), "-q", "--tb=native", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    options += ["--twice-profile", "glance", "--override-ini", "timeout=0"]
+    options = ["-c", str(ROOT / "pyproject.toml"), "-q", "--assert=plain", "--twice-profile", "glance"]
+    options += ["--override-ini", "timeout=0"]  # this test's own time limit stays in force
+    for plugin in ("cacheprovider", "xdist", "unraisableexception"):
+        options += ["-p", f"no:{plugin}"]
     # Hypothesis reads its profile when a test is defined, so the inner session needs the file imported anew.
     before = {
         key: sys.modules.pop(key) for key, m in list(sys.modules.items()) if getattr(m, "__file__", "") == str(tests)
     }
+    faults = _Faults(lesson)
     try:
         with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
             pytest.main([str(tests), *options], plugins=[faults])
     finally:
         sys.modules.update(before)
     assert faults.items, f"no test of test_equivalence.py could be collected:\n{said.getvalue()}"
-
-
-def test_each_function_is_tested(lesson: Lesson) -> None:
-    """Each public function and method, replaced alone by a stub, makes a test fail."""
-    targets = list(interface.targets(twin(lesson, "build_it")))
-    faults = _Faults([(target.path, lambda target=target: interface.blanked(target)) for target in targets])  # type: ignore[misc]
-    run_with_faults(lesson, faults)
-    assert not faults.missed, f"no test in test_equivalence.py fails when these are blank: {faults.missed}"
-
-
-def test_an_empty_build_it_fails_every_test(lesson: Lesson) -> None:
-    """A test that passes on an empty file tests nothing of the learner's."""
-
-    @contextlib.contextmanager
-    def emptied() -> Iterator[None]:
-        name = lesson.module("build_it")
-        full = sys.modules.get(name)
-        sys.modules[name] = ModuleType(name)
-        try:
-            yield
-        finally:
-            del sys.modules[name]
-            if full:
-                sys.modules[name] = full
-
-    faults = _Faults([("empty", emptied)], all_must_fail=True)
-    run_with_faults(lesson, faults)
-    assert not faults.missed, f"these tests pass although build_it.py is empty: {faults.missed}"
+    assert not faults.pass_on_empty, f"these tests pass although build_it.py is empty: {faults.pass_on_empty}"
+    assert not faults.untested, f"no test in test_equivalence.py fails when these are blank: {faults.untested}"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from shared.curriculum import Lesson
 from shared.proof import test_contract as contract
@@ -191,23 +192,25 @@ def test_an_artifact_that_differs_between_twins_or_is_not_shipped_fails(add_less
 
 
 def test_a_function_that_no_test_calls_is_named(add_lesson: Add) -> None:
-    contract.test_each_function_is_tested(add_lesson("90-fake/01-a"))
+    contract.test_faults_are_caught(add_lesson("90-fake/01-a"))
     more = BUILD.replace('"double"', '"double", "triple"').replace(
         "if __name__", "def triple(x: float) -> float:\n    return 3 * x\n\n\nif __name__"
     )
-    fails(contract.test_each_function_is_tested, add_lesson("90-fake/02-b", build_it__py=more), r"blank: \['triple'\]")
+    lesson = add_lesson("90-fake/02-b", build_it__py=more)
+    fails(contract.test_faults_are_caught, lesson, r"when these are blank: \['triple'\]")
 
 
 def test_a_test_that_passes_on_an_empty_file_is_named(add_lesson: Add) -> None:
-    contract.test_an_empty_build_it_fails_every_test(add_lesson("90-fake/01-a"))
     idle = TEST + "\n\ndef test_idle(use_it):\n    assert use_it.double(1) == 2\n"
     lesson = add_lesson("90-fake/02-b", test_equivalence__py=idle)
-    fails(contract.test_an_empty_build_it_fails_every_test, lesson, r"\['test_idle'\]")
+    fails(contract.test_faults_are_caught, lesson, r"although build_it.py is empty: \['test_idle'\]")
+
+
+def test_a_test_file_that_cannot_be_imported_is_told(add_lesson: Add) -> None:
+    fails(contract.test_faults_are_caught, add_lesson("90-fake/01-a", test_equivalence__py="1 +"), "SyntaxError")
 
 
 def test_the_contract_leaves_hypothesis_as_it_was(add_lesson: Add) -> None:
-    from hypothesis import settings  # noqa: PLC0415
-
     before = settings.get_current_profile_name()
-    contract.test_each_function_is_tested(add_lesson("90-fake/01-a"))
+    contract.test_faults_are_caught(add_lesson("90-fake/01-a"))
     assert settings.get_current_profile_name() == before
