@@ -83,8 +83,7 @@ def write_pages(root: Path, out: Path, card_of: Callable[[str], Card] = read_car
         shutil.copyfile(root / source, out / file)
 
     guide, contribute = (
-        [{title: page} for source, (page, title) in part.items() if source in places]
-        for part in (GUIDE, CONTRIBUTE)
+        [{title: page} for source, (page, title) in part.items() if source in places] for part in (GUIDE, CONTRIBUTE)
     )
     for source, (page, _) in {**GUIDE, **CONTRIBUTE}.items():
         if source in places:
@@ -95,12 +94,13 @@ def write_pages(root: Path, out: Path, card_of: Callable[[str], Card] = read_car
     for phase in curriculum.phases:
         page, readme = page_of(phase), phase.folder / "README.md"
         text = text_of(readme) if readme.is_file() else f"# {phase.title}"
-        write(page, pages.phase_page(phase, curriculum, text, cards, link_from(page), url_from(page)))
+        link, url = link_from(page), url_from(page)
+        write(page, pages.phase_page(phase, curriculum, text, cards=cards, link=link, url=url))
         section: list[Any] = [page]
         for lesson in phase.lessons:
             page = page_of(lesson)
-            text, card = text_of(lesson.folder / "README.md"), cards[lesson.name]
-            write(page, pages.lesson_page(lesson, phase, curriculum, text, card, link_from(page)))
+            text, link = text_of(lesson.folder / "README.md"), link_from(page)
+            write(page, pages.lesson_page(lesson, phase, curriculum, text, card=cards[lesson.name], link=link))
             section.append({lesson.title: page})
         lessons.append({phase.title: section})
     return [{"Start": guide}, {"Lessons": lessons}, {"Contribute": contribute}]
@@ -151,9 +151,7 @@ def _name(root: Path, file: Path) -> str:
 
 def _page_places(root: Path, curriculum: Curriculum) -> dict[str, str]:
     """What is a page, or a part of one: ``phases/02-ml-fundamentals``: ``lessons/ml-fundamentals/index.md``."""
-    places = {
-        source: page for source, (page, _) in {**GUIDE, **CONTRIBUTE}.items() if (root / source).is_file()
-    }
+    places = {source: page for source, (page, _) in {**GUIDE, **CONTRIBUTE}.items() if (root / source).is_file()}
     places["phases"] = LESSONS
     places |= {_name(root, phase.folder): page_of(phase) for phase in curriculum.phases}
     for lesson in curriculum.lessons.values():

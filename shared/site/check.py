@@ -102,7 +102,7 @@ def read(site: Path) -> Iterator[str]:
 
 
 def browse(site: Path, browser: str, question: dict[str, str]) -> Iterator[str]:
-    """The faults that a browser finds; `question` has a ``text`` to search for and the ``page`` that should be found."""
+    """The faults that a browser finds; `question` holds a ``text`` to search for and the ``page`` to be found."""
     pages = [file.parent.relative_to(site).as_posix() + "/" for file in sorted(site.rglob("index.html"))]
     faults: list[str] = []
     reports: queue.Queue[dict[str, Any]] = queue.Queue()

@@ -15,10 +15,11 @@ SOURCES = {
     "build_it.py": "from scratch",
     "use_it.py": "on the framework",
     "test_equivalence.py": "the proof",
+    "ship_it.py": "what it ships",
 }
 
 
-def lesson_page(lesson: Lesson, phase: Phase, curriculum: Curriculum, readme: str, card: Card, link: Link) -> str:
+def lesson_page(lesson: Lesson, phase: Phase, curriculum: Curriculum, readme: str, *, card: Card, link: Link) -> str:
     """The README with its facts and proof card under the title, the quiz and the whole source after it."""
     title, body = split_title(readme, str(lesson.folder / "README.md"))
     return "\n\n".join(
@@ -35,7 +36,7 @@ def lesson_page(lesson: Lesson, phase: Phase, curriculum: Curriculum, readme: st
 
 
 def phase_page(
-    phase: Phase, curriculum: Curriculum, readme: str, cards: dict[str, Card], link: Link, url: Link
+    phase: Phase, curriculum: Curriculum, readme: str, *, cards: dict[str, Card], link: Link, url: Link
 ) -> str:
     """The phase's own words, the table of its lessons, and the map of what each needs first."""
     title, body = split_title(readme, str(phase.folder / "README.md"))
@@ -127,7 +128,7 @@ def _proof(lesson: Lesson, card: Card) -> str:
     facts = {
         "Cases compared": _thousands(card["cases"]),
         "Worst relative difference": f"{card['worst']:.1e}" if card["worst"] else "0, equal to the last bit",
-        "Loosest tolerance": f"relative {card['rtol']:g}, absolute {card['atol']:g}",
+        "Loosest tolerance": f"{card['rtol']:.0e} relative, {card['atol']:.0e} absolute",
         "Tests": counts,
         "Measured with": ", ".join(
             f"{name} {version}" for name, version in {"Python": card["python"], **card["frameworks"]}.items()

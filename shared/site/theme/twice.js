@@ -35,6 +35,7 @@ async function drawDiagrams() {
     mermaid.initialize({
       startOnLoad: false,
       theme: "base",
+      flowchart: { wrappingWidth: 260 },
       themeVariables: {
         darkMode: document.body.dataset.mdColorScheme === "slate",
         background: colour("--twice-paper"),
