@@ -1,5 +1,6 @@
 """The public names of a ``build_it.py``, cut to a stub, blanked one at a time, and compared with its twin's."""
 
+import argparse
 import ast
 import contextlib
 import inspect
@@ -8,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any, NoReturn
+
+from shared.curriculum import UnknownLessonError, load
 
 GIVEN = "# given"
 
@@ -212,3 +215,18 @@ def _tidy(text: str) -> str:
             out += ["", ""]
         out.append(line)
     return "\n".join(out).rstrip() + "\n"
+
+
+def main() -> None:
+    """Print the stub of a lesson: ``python -m shared.proof.interface LESSON``."""
+    parser = argparse.ArgumentParser(prog="python -m shared.proof.interface", description="Print a lesson's stub.")
+    parser.add_argument("lesson")
+    try:
+        lesson = load().find(parser.parse_args().lesson)
+    except UnknownLessonError as error:
+        parser.error(str(error))
+    print(stub((lesson.folder / "build_it.py").read_text(encoding="utf-8")), end="")
+
+
+if __name__ == "__main__":
+    main()
