@@ -36,6 +36,11 @@ class Lesson:
         return f"{self.phase_slug}/{self.slug}"
 
     @property
+    def root(self) -> Path:
+        """The folder that holds ``phases/``."""
+        return self.folder.parents[2]
+
+    @property
     def position(self) -> str:
         """Its number for typing, e.g. ``3/10``."""
         return f"{self.phase_number}/{self.number}"

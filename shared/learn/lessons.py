@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 
 from shared.curriculum import ROOT, Curriculum, Lesson
-from shared.proof.card import CARDS, read_card
+from shared.proof.card import card_file, read_card
 
 
 class UsageError(ValueError):
@@ -57,7 +57,7 @@ def proof_state(lesson: Lesson) -> str:
         return "not proven here" if not tests else "fails"
     if tests["failed"] or tests["skipped"]:
         return "fails"
-    proven = (CARDS / f"{lesson.name}.json").stat().st_mtime
+    proven = card_file(lesson.name).stat().st_mtime
     files = (lesson.folder / f"{name}.py" for name in ("build_it", "use_it", "test_equivalence"))
     if any(file.stat().st_mtime > proven for file in files if file.exists()):
         return "changed since"

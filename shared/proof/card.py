@@ -1,23 +1,31 @@
 """The proof card of a lesson: what was compared, how closely, and how fast each twin is."""
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from shared.curriculum import ROOT
 
-CARDS = ROOT / "build" / "proof"
+
+def card_file(name: str, root: Path = ROOT) -> Path:
+    """Where the proof card of the lesson `name` is kept."""
+    return root / "build" / "proof" / f"{name}.json"
 
 
-def write_card(name: str, values: dict[str, Any]) -> None:
-    """Add `values` to the proof card of the lesson `name`."""
-    file = CARDS / f"{name}.json"
+def write_card(name: str, values: dict[str, Any], root: Path = ROOT) -> None:
+    """Add `values` to the proof card of the lesson `name` below `root`."""
+    file = card_file(name, root)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"lesson": name, **read_card(name), **values}, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps({"lesson": name, **read_card(name, root), **values}, indent=2) + "\n"
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(file)
 
 
-def read_card(name: str) -> dict[str, Any]:
+def read_card(name: str, root: Path = ROOT) -> dict[str, Any]:
     """The proof card of the lesson `name`; empty if it was not proven here yet."""
     try:
-        return dict(json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8")))
+        return dict(json.loads(card_file(name, root).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}

@@ -76,8 +76,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
-        if item.path.name == "test_equivalence.py":
-            item.user_properties.append(("proof", [lesson_of(item.path).name, vars(record).copy()]))
+        if item.path.name == "test_equivalence.py":  # xdist carries plain values from its workers
+            item.user_properties.append(("proof", [str(item.path), vars(record).copy()]))
 
 
 class _Cards:
@@ -90,29 +90,26 @@ class _Cards:
         for key, value in report.user_properties:
             if key != "proof" or report.when != "call":
                 continue
-            name, values = cast(tuple[str, dict[str, Any]], value)
+            file, values = cast(tuple[str, dict[str, Any]], value)
             one = Record(**values)
-            total, outcomes = self.totals.setdefault(name, (Record(), {"passed": 0, "failed": 0, "skipped": 0}))
+            total, outcomes = self.totals.setdefault(file, (Record(), {"passed": 0, "failed": 0, "skipped": 0}))
             outcomes[report.outcome] += 1
             total.cases += one.cases
             total.rtol, total.atol = max(total.rtol, one.rtol), max(total.atol, one.atol)
             if one.worst > total.worst:
-                total.worst, total.worst_at = (
-                    one.worst,
-                    f"{report.nodeid.rpartition('::')[2]}: {one.worst_at}",
-                )
+                total.worst, total.worst_at = one.worst, f"{report.nodeid.rpartition('::')[2]}: {one.worst_at}"
 
     def pytest_sessionfinish(self) -> None:
-        for name, (total, outcomes) in self.totals.items():
-            write_card(name, {**vars(total), "tests": outcomes, **_versions(name)})
+        for file, (total, outcomes) in self.totals.items():
+            lesson = lesson_of(Path(file))
+            write_card(lesson.name, {**vars(total), "tests": outcomes, **_versions(lesson)}, lesson.root)
 
 
-def _versions(name: str) -> dict[str, Any]:
+def _versions(lesson: Lesson) -> dict[str, Any]:
     distributions = {"sklearn": "scikit-learn"}
-    frameworks = load().lessons[name].frameworks
     return {
         "python": platform.python_version(),
-        "frameworks": {f: metadata.version(distributions.get(f, f)) for f in frameworks},
+        "frameworks": {name: metadata.version(distributions.get(name, name)) for name in lesson.frameworks},
     }
 
 
