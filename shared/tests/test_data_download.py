@@ -47,6 +47,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         mode, span = self.path.split("/")[1], self.headers["Range"] or ""
         self.server.requests.append(f"{mode} {span}".strip())
+        if mode == "garbage":
+            self.wfile.write(b"no status line\r\n")
+            return
         if mode.isdigit():
             self.send_error(int(mode))
             return
@@ -104,11 +107,16 @@ def assert_cached(cache: Path) -> None:
     assert not (cache / f"{NAME}.part").exists()
 
 
-def test_downloads_once(mirror: Mirror, tmp_path: Path) -> None:
+def test_downloads_once(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named_when_synced: list[bool] = []
+    monkeypatch.setattr("os.fsync", lambda _: named_when_synced.append((tmp_path / NAME).exists()))
     assert get(mirror.remote("ok"), tmp_path) == CONTENT
+    assert named_when_synced == [False]
     assert_cached(tmp_path)
+    (tmp_path / f"{NAME}.lock").unlink()
     assert get(mirror.remote("ok"), tmp_path) == CONTENT
     assert mirror.requests == ["ok"]
+    assert [file.name for file in (tmp_path / "set").iterdir()] == ["file.gz"]  # reading needs no lock
 
 
 def test_a_file_that_is_not_compressed(mirror: Mirror, tmp_path: Path) -> None:
@@ -171,10 +179,12 @@ def test_one_mirror_is_asked_again_for_the_rest(mirror: Mirror, tmp_path: Path) 
     assert not (tmp_path / NAME).exists()
 
 
-@pytest.mark.parametrize("bad", ["404", "403", "503", "wrong", "short"])
+@pytest.mark.parametrize("bad", ["404", "403", "503", "wrong", "short", "garbage"])
 def test_the_next_mirror_helps(mirror: Mirror, tmp_path: Path, bad: str) -> None:
-    assert get(mirror.remote(bad, "ok"), tmp_path) == CONTENT
+    pauses: list[float] = []
+    assert get(mirror.remote(bad, "ok"), tmp_path, pauses.append) == CONTENT
     assert mirror.requests == [bad, "ok"]
+    assert pauses == [0]
     assert_cached(tmp_path)
 
 
@@ -193,9 +203,12 @@ def test_a_silent_mirror_is_left(mirror: Mirror, tmp_path: Path) -> None:
     ],
 )
 def test_what_no_mirror_gives(mirror: Mirror, tmp_path: Path, bad: str, rounds: int, told: str) -> None:
+    pauses: list[float] = []
+    put(tmp_path, NAME, FILE[:1000])  # damaged, and not to be used even now
     with pytest.raises(DataUnavailableError, match=f"/{bad}/file.gz: .*{told}"):
-        get(mirror.remote(bad), tmp_path)
+        get(mirror.remote(bad), tmp_path, pauses.append)
     assert mirror.requests == [bad] * rounds
+    assert pauses == list(PAUSES[:rounds])
     assert [file.name for file in (tmp_path / "set").iterdir()] == ["file.gz.lock"]
 
 
@@ -215,7 +228,8 @@ def test_offline_is_one_clear_sentence(tmp_path: Path, mirror: Mirror) -> None:
 def test_a_damaged_file_in_the_cache_is_named_and_replaced(
     mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for damaged in (FILE[:-1], FILE[:2000] + b"x" + FILE[2001:], b"", gzip.compress(b"other")):
+    no_deflate = FILE[:10] + b"\xff" + FILE[11:]
+    for damaged in (FILE[:-1], FILE[:2000] + b"x" + FILE[2001:], no_deflate, b"", gzip.compress(b"other")):
         file = put(tmp_path, NAME, damaged)
         mirror.requests.clear()
         assert get(mirror.remote("ok"), tmp_path) == CONTENT
@@ -324,6 +338,7 @@ def test_progress(
         told = capsys.readouterr()
         assert re.fullmatch(rf"(set/file.gz: 0\.\d of 0\.1 MB{end})+set/file.gz: 0\.1 of 0\.1 MB\n", told.err)
         assert told.out == ""
+    assert told.err.count("\n") == 2  # the first and the last: the download took less than ten seconds
 
 
 def test_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
