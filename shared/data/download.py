@@ -206,8 +206,8 @@ def _blocks(response: http.client.HTTPResponse, name: str, done: int, total: int
     due = time.monotonic()
 
     def show(end: str) -> None:
-        of = f" of {total / 1e6:.1f}" if total else ""
-        print(f"{name}: {done / 1e6:.1f}{of} MB", end=end, file=sys.stderr, flush=True)
+        of = f" of {total // 1000:,}" if total else ""
+        print(f"{name}: {done // 1000:,}{of} kB", end=end, file=sys.stderr, flush=True)
 
     try:
         while block := response.read1(1 << 16):
