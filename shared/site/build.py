@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from posixpath import dirname, join, normpath, relpath
 from typing import Any
@@ -17,7 +16,6 @@ from typing import Any
 from shared.curriculum import ROOT, Curriculum, Lesson, Phase, load
 from shared.proof.card import read_card
 from shared.site import pages
-from shared.site.pages import Card
 
 HERE = Path(__file__).resolve().parent
 # Hand-written pages in the order of the nav; a page is left out while its file does not exist.
@@ -51,7 +49,7 @@ _TOKENS = re.compile(
 _TWIN = re.compile(r"""^( *[`~]{3,})python title="(build_it|use_it)\.py"[ \t]*$""", re.MULTILINE)
 
 
-def write_pages(root: Path, out: Path, card_of: Callable[[str], Card] = read_card) -> list[Any]:
+def write_pages(root: Path, out: Path) -> list[Any]:
     """Write the pages of the project at `root` into `out` and return mkdocs's nav.
 
     Raises:
@@ -60,7 +58,7 @@ def write_pages(root: Path, out: Path, card_of: Callable[[str], Card] = read_car
     curriculum = load(root)
     files = _files(root, curriculum)
     places = {**_page_places(root, curriculum), **files}
-    cards = {name: card_of(name) for name in curriculum.lessons}
+    cards = {name: read_card(name, root) for name in curriculum.lessons}
 
     def text_of(source: Path) -> str:
         if not source.is_file():

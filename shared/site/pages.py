@@ -55,7 +55,7 @@ def phase_page(
     head = ["Number", "Lesson", "Priority", "Time", "Needs first", "Ships", "Proof"]
     parts = [title, body, "## Lessons", _workload(phase.lessons), _table(head, rows)]
     if phase.lessons:
-        parts += ["## What needs what", _map(phase, curriculum, url)]
+        parts += ["## What needs what", "Arrows lead from what comes first. A dashed frame is a lesson of another phase.", _map(phase, curriculum, url)]
     return "\n\n".join(parts)
 
 
@@ -197,7 +197,7 @@ def _map(phase: Phase, curriculum: Curriculum, url: Link) -> str:
             nodes.setdefault(needed.name, needed)
             arrows.append((needed.name, lesson.name))
     number = {name: f"n{i}" for i, name in enumerate(nodes)}
-    lines = ["flowchart TD"]
+    lines = ["flowchart TD", "    classDef outside stroke-dasharray: 4 3"]
     for name, lesson in nodes.items():
         label = f"{lesson.position} {lesson.title}".replace('"', "#quot;")
         outside = "" if lesson in phase.lessons else ":::outside"

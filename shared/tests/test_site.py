@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.proof.card import write_card
 from shared.site import build, check, pages
 
 LESSON = """
@@ -81,7 +82,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def made(project: Path, page: str, card: dict[str, Any] | None = None) -> str:
-    build.write_pages(project, project / "out", lambda name: card or {})
+    for name in ("first/lines", "second/curves") if card else ():
+        write_card(name, card or {}, project)
+    build.write_pages(project, project / "out")
     return (project / "out" / page).read_text(encoding="utf-8")
 
 
@@ -125,7 +128,7 @@ def test_a_readme_that_is_missing_or_has_no_title_stops_the_build(project: Path)
 
 
 def test_the_nav_names_every_page_once(project: Path) -> None:
-    nav = build.write_pages(project, project / "out", lambda name: {})
+    nav = build.write_pages(project, project / "out")
     named = re.findall(r'"([^"]+\.md)"', json.dumps(nav))
     written = [file.relative_to(project / "out").as_posix() for file in (project / "out").rglob("*.md")]
     assert sorted(named) == sorted(written)

@@ -19,7 +19,8 @@ async function drawFormulas() {
   await Promise.all([load(style("katex/katex.min.css")), load(script("katex/katex.min.js"))]);
   for (const formula of formulas) {
     const source = formula.textContent.trim();
-    katex.render(source.slice(2, -2), formula, { displayMode: source.startsWith("\\["), throwOnError: false });
+    const options = { displayMode: source.startsWith("\\["), fleqn: true, throwOnError: false };
+    katex.render(source.slice(2, -2), formula, options);
   }
 }
 
@@ -34,6 +35,8 @@ async function drawDiagrams() {
     const colour = (name) => page.getPropertyValue(name).trim();
     mermaid.initialize({
       startOnLoad: false,
+      suppressErrorRendering: true,
+      look: "classic",
       theme: "base",
       flowchart: { wrappingWidth: 260 },
       themeVariables: {
@@ -46,11 +49,16 @@ async function drawDiagrams() {
         textColor: colour("--twice-ink"),
         fontFamily: page.fontFamily,
         fontSize: "15px",
+        useGradient: false,
+        dropShadow: "none",
       },
     });
-    for (const [block, source] of sources) {
-      const { svg } = await mermaid.render(`diagram-${[...sources.keys()].indexOf(block)}`, source);
-      block.innerHTML = svg;
+    for (const [number, [block, source]] of [...sources].entries()) {
+      try {
+        block.innerHTML = (await mermaid.render(`diagram-${number}`, source)).svg;
+      } catch (error) {
+        reportError(error); // its source stays readable, and the others are drawn
+      }
     }
   }
 
