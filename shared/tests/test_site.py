@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.curriculum import ROOT, load
 from shared.proof.card import write_card
 from shared.site import build, check, pages
 
@@ -274,6 +275,16 @@ def test_markdown_that_stayed_markdown_is_found(html: str, advice: str) -> None:
 def test_code_and_formulas_may_look_like_markdown() -> None:
     html = '<pre>\n- x\n**y</pre><p><code>a[i](j)</code> <span class="arithmatex">\\(f[x](y) ** 2\\)</span></p><li>- 3</li>'
     assert list(check.faults_in_html(html)) == []
+
+
+@pytest.mark.parametrize("name", ["build_it.py", "use_it.py"])
+def test_the_home_page_shows_code_as_it_is(name: str) -> None:
+    home = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    code = (load().find("linear-regression").folder / name).read_text(encoding="utf-8")
+    blocks = re.findall(rf'^```python title="{name}"\n(.*?)^```$', home, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert block in code, f"docs/index.md shows lines that the lesson's {name} does not have; copy them anew"
 
 
 def test_durations_read_as_people_say_them() -> None:
