@@ -25,11 +25,11 @@ def run(curriculum: Curriculum, options: argparse.Namespace) -> int:
     print(screen.bold(lesson.title) + screen.dim(f"  {lesson.name}"))
     print()
     for line in _side_by_side(shipped.built, shipped.used):
-        print(f"  {line}")
+        print(f"  {line}".rstrip())
     rtol = lesson.meta["ships"].get("rtol", RTOL)
     manifest = json.loads((shipped.folder / MANIFEST).read_text(encoding="utf-8"))
     rows = [
-        ("agree", f"worst relative difference {shipped.worst:.1e} (allowed {rtol:.0e})"),
+        ("worst", f"{screen.difference(shipped.worst)} (allowed {rtol:.0e})"),
         ("speed", screen.ratio(shipped.built.seconds, shipped.used.seconds)),
         ("artifact", f"{screen.shown(shipped.folder)} ({_fate(shipped)})"),
         ("use it", f"cd {screen.shown(shipped.folder)} && {manifest['use']}"),

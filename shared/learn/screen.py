@@ -73,6 +73,11 @@ def _three(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
+def difference(worst: float) -> str:
+    """The worst relative difference in words."""
+    return f"relative difference {worst:.1e}" if worst else "no difference, all values are equal to the last bit"
+
+
 def hours(minutes: float) -> str:
     return f"{minutes / 60:.1f} h"
 
