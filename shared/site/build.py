@@ -31,6 +31,7 @@ CONTRIBUTE = {
     "docs/design.md": ("design.md", "Design"),
 }
 LESSONS = "lessons/index.md"
+NEEDED = {"title", "priority", "minutes", "proves", "sources", "ships"}
 VENDORED = {
     "katex/dist/katex.min.js": "katex",
     "katex/dist/katex.min.css": "katex",
@@ -53,9 +54,13 @@ def write_pages(root: Path, out: Path) -> list[Any]:
     """Write the pages of the project at `root` into `out` and return mkdocs's nav.
 
     Raises:
-        ValueError: if a link in a page leads nowhere, or a README is missing or has no title.
+        ValueError: if a link in a page leads nowhere, a README is missing or has no title, or a lesson.toml has
+            not what its page shows.
     """
     curriculum = load(root)
+    for lesson in curriculum.lessons.values():
+        if missing := NEEDED - lesson.meta.keys():
+            raise ValueError(f"{lesson.folder / 'lesson.toml'} has no {' and no '.join(sorted(missing))}")
     files = _files(root, curriculum)
     places = {**_page_places(root, curriculum), **files}
     cards = {name: read_card(name, root) for name in curriculum.lessons}
@@ -155,7 +160,7 @@ def _page_places(root: Path, curriculum: Curriculum) -> dict[str, str]:
     for lesson in curriculum.lessons.values():
         folder = _name(root, lesson.folder)
         places[folder] = page_of(lesson)
-        places |= {f"{folder}/{name}": f"{page_of(lesson)}#{name}" for name in pages.SOURCES}
+        places |= {f"{folder}/{name}": f"{page_of(lesson)}#{name}" for name in pages.CODE}
     return places
 
 

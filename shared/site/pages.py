@@ -11,7 +11,7 @@ Card = dict[str, Any]
 Link = Callable[[Lesson | Phase], str]
 """From the page being written to the page of a lesson or a phase."""
 
-SOURCES = {
+CODE = {
     "build_it.py": "from scratch",
     "use_it.py": "on the framework",
     "test_equivalence.py": "the proof",
@@ -30,6 +30,7 @@ def lesson_page(lesson: Lesson, phase: Phase, curriculum: Curriculum, readme: st
             _proof(lesson, card),
             body,
             _quiz(lesson),
+            _sources(lesson),
             _listings(lesson),
         ]
     )
@@ -55,7 +56,11 @@ def phase_page(
     head = ["Number", "Lesson", "Priority", "Time", "Needs first", "Ships", "Proof"]
     parts = [title, body, "## Lessons", _workload(phase.lessons), _table(head, rows)]
     if phase.lessons:
-        parts += ["## What needs what", "Arrows lead from what comes first. A dashed frame is a lesson of another phase.", _map(phase, curriculum, url)]
+        parts += [
+            "## What needs what",
+            "Arrows lead from what comes first. A dashed frame is a lesson of another phase.",
+            _map(phase, curriculum, url),
+        ]
     return "\n\n".join(parts)
 
 
@@ -166,9 +171,14 @@ def _quiz(lesson: Lesson) -> str:
     return "\n\n".join(parts) if len(parts) > 1 else ""
 
 
+def _sources(lesson: Lesson) -> str:
+    sources = [re.sub(r"https?://\S+", r"<\g<0>>", source) for source in lesson.head["sources"]]
+    return "\n".join(["## SOURCES", "", *(f"- {source}" for source in sources)])
+
+
 def _listings(lesson: Lesson) -> str:
-    parts = ["## SOURCE", "The whole files; the blocks above are cut from the first two."]
-    for name, what in SOURCES.items():
+    parts = ["## CODE", "The whole files; the blocks above are cut from the first two."]
+    for name, what in CODE.items():
         code = (lesson.folder / name).read_text(encoding="utf-8").strip("\n")
         summary = f"<code>{name}</code> {what}, {code.count(chr(10)) + 1} lines"
         parts.append(_details(summary, _fence('python linenums="1"', code), id_=name))

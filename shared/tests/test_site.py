@@ -18,6 +18,7 @@ minutes = 150
 prerequisites = [{prerequisites}]
 frameworks = ["numpy"]
 proves = ["values"]
+sources = ["Euclid, Elements, https://example.org/euclid"]
 
 [ships]
 kind = "tool"
@@ -63,7 +64,7 @@ def put(root: Path, files: dict[str, str]) -> None:
 def project(tmp_path: Path) -> Path:
     code = '"""Code with ``` in it."""\n'
     for folder, needs in (("phases/01-first/02-lines", ""), ("phases/02-second/01-curves", '"first/lines"')):
-        put(tmp_path / folder, dict.fromkeys(pages.SOURCES, code))
+        put(tmp_path / folder, dict.fromkeys(pages.CODE, code))
         put(tmp_path / folder, {"lesson.toml": LESSON.format(prerequisites=needs), "figures/line.svg": "<svg/>"})
     put(
         tmp_path,
@@ -128,6 +129,15 @@ def test_a_readme_that_is_missing_or_has_no_title_stops_the_build(project: Path)
         made(project, LINES)
 
 
+def test_a_lesson_toml_without_what_the_page_shows_stops_the_build(project: Path) -> None:
+    put(
+        project,
+        {"phases/01-first/02-lines/lesson.toml": LESSON.format(prerequisites="").replace("minutes = 150\n", "")},
+    )
+    with pytest.raises(ValueError, match=r"lesson\.toml has no minutes"):
+        made(project, LINES)
+
+
 def test_the_nav_names_every_page_once(project: Path) -> None:
     nav = build.write_pages(project, project / "out")
     named = re.findall(r'"([^"]+\.md)"', json.dumps(nav))
@@ -147,6 +157,7 @@ def test_a_lesson_page_has_facts_quiz_and_sources_but_no_hint(project: Path) -> 
     assert text.startswith("# Lines\n")
     assert "- **Time** 2 h 30 min\n- **Needs first** nothing\n- **Framework** numpy" in text
     assert "twice run first/lines" in text
+    assert "- Euclid, Elements, <https://example.org/euclid>" in text
     assert "secret" not in text
     before, _, answer = text.partition("<summary>Answer</summary>")
     assert "- **C.** up" in before
