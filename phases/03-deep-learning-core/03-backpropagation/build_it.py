@@ -103,7 +103,8 @@ def initialize(sizes: list[int], activations: list[str], rng: Random) -> list[La
     if len(activations) != len(sizes) - 1:
         raise ValueError(f"{len(sizes) - 1} layers need as many activations, got {len(activations)}")
     network = []
-    for n_in, n_out, activation in zip(sizes[:-1], sizes[1:], activations, strict=True):
+    for i, activation in enumerate(activations):
+        n_in, n_out = sizes[i], sizes[i + 1]
         _check_activation(activation)
         bound = 1 / math.sqrt(n_in)
         weights = [[rng.uniform(-bound, bound) for _ in range(n_out)] for _ in range(n_in)]
@@ -120,7 +121,8 @@ def _sigmoid(z: float) -> float:
 def activate(Z: Matrix, activation: str) -> Matrix:
     """f(Z), element by element: z, 1 / (1 + e⁻ᶻ), tanh z or max(0, z).
 
-    Works for any finite z: the sigmoid of -1000 is 0.0, and no exponential overflows.
+    Works for any z: the sigmoid of -1000 is 0.0 and no exponential overflows; NaN stays NaN, so that a training run
+    that went wrong shows it.
 
     Raises:
         ValueError: `activation` is unknown, or Z is no matrix.

@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
 from phases.deep_learning_core.backpropagation import build_it
 from phases.deep_learning_core.backpropagation.ship_it import RECIPE, SEED, SHIPPED_STEPS, X, Y, start
 
@@ -30,20 +29,25 @@ def by_hand() -> Figure:
     for i, layer in enumerate(network):
         for j, row in enumerate(layer.weights):
             for k, weight in enumerate(row):
-                _edge(axes, places[i][j], places[i + 1][k], weight, gradients.weights[i][j][k], crossing=j != k)
+                tail, head = places[i][j], places[i + 1][k]
+                axes.plot(*zip(tail, head, strict=True), color=GREY, lw=1.2, zorder=1)
+                along = 0.5 if j == k else 0.3  # crossing edges carry their labels before they cross
+                x, y = (t + along * (h - t) for t, h in zip(tail, head, strict=True))
+                _text(axes, (x, y + 0.17), f"{weight:g}", BLUE)
+                _text(axes, (x, y - 0.17), f"{gradients.weights[i][j][k]:g}", VERMILION)
     for j, (x, y) in enumerate(places[0]):
-        _node(axes, x, y, names[0][j], f"{trace.activations[0][0][j]:g}")
-        _text(axes, x, y - 0.66, f"∂L/∂x = {gradients.inputs[0][j]:g}", VERMILION)
+        _node(axes, (x, y), names[0][j], f"{trace.activations[0][0][j]:g}")
+        _text(axes, (x, y - 0.66), f"∂L/∂x = {gradients.inputs[0][j]:g}", VERMILION)
     for i in (0, 1):
         for k, (x, y) in enumerate(places[i + 1]):
-            _node(axes, x, y, names[i + 1][k], f"{trace.activations[i + 1][0][k]:g}")
+            _node(axes, (x, y), names[i + 1][k], f"{trace.activations[i + 1][0][k]:g}")
             z, b = trace.pre_activations[i][0][k], network[i].biases[k]
-            _text(axes, x, y + 0.66, f"b = {b:g}   z = {z:g}", BLUE)
-            _text(axes, x, y - 0.66, f"δ = {gradients.pre_activations[i][0][k]:g} = ∂L/∂b", VERMILION)
-    _text(axes, 9.55, 1.7, f"target 1\nL = {loss:g}", BLUE)
+            _text(axes, (x, y + 0.66), f"b = {b:g}   z = {z:g}", BLUE)
+            _text(axes, (x, y - 0.66), f"δ = {gradients.pre_activations[i][0][k]:g} = ∂L/∂b", VERMILION)
+    _text(axes, (9.55, 1.7), f"target 1\nL = {loss:g}", BLUE)
     axes.annotate("", (9.0, 1.7), (8.45, 1.7), arrowprops={"arrowstyle": "-|>", "color": GREY})
-    _text(axes, 0.6, 4.45, "forward: values", BLUE, ha="left", size=12)
-    _text(axes, 4.1, 4.45, "backward: gradients", VERMILION, ha="left", size=12)
+    _text(axes, (1.3, 4.45), "forward: values", BLUE)
+    _text(axes, (4.4, 4.45), "backward: gradients", VERMILION)
     return figure
 
 
@@ -80,20 +84,13 @@ def xor_learning() -> Figure:
     return figure
 
 
-def _node(axes: Axes, x: float, y: float, name: str, value: str) -> None:
-    axes.add_patch(plt.Circle((x, y), 0.42, facecolor="white", edgecolor="black", lw=1.4, zorder=3))
-    _text(axes, x, y + 0.13, name, "black")
-    _text(axes, x, y - 0.16, value, BLUE)
+def _node(axes: Axes, place: tuple[float, float], name: str, value: str) -> None:
+    x, y = place
+    axes.add_patch(plt.Circle(place, 0.42, facecolor="white", edgecolor="black", lw=1.4, zorder=3))
+    _text(axes, (x, y + 0.13), name, "black")
+    _text(axes, (x, y - 0.16), value, BLUE)
 
 
-def _edge(axes: Axes, tail: tuple, head: tuple, weight: float, gradient: float, crossing: bool) -> None:
-    axes.plot(*zip(tail, head, strict=True), color=GREY, lw=1.2, zorder=1)
-    along = 0.3 if crossing else 0.5
-    x, y = (t + along * (h - t) for t, h in zip(tail, head, strict=True))
-    _text(axes, x, y + 0.17, f"{weight:g}", BLUE)
-    _text(axes, x, y - 0.17, f"{gradient:g}", VERMILION)
-
-
-def _text(axes: Axes, x: float, y: float, text: str, color: str, ha: str = "center", size: float = 11) -> None:
+def _text(axes: Axes, place: tuple[float, float], text: str, color: str) -> None:
     behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    axes.text(x, y, text.replace("-", "−"), color=color, fontsize=size, ha=ha, va="center", zorder=4, bbox=behind)
+    axes.text(*place, text.replace("-", "−"), color=color, fontsize=11, ha="center", va="center", zorder=4, bbox=behind)

@@ -83,6 +83,8 @@ def test_activate_and_derivative_at_known_points(build_it, use_it):
         ):
             assert_equivalent(twin.activate([[z]], activation), [[value]])
             assert_equivalent(twin.derivative([[z]], activation), [[slope]])
+        for activation in ACTIVATIONS:
+            assert math.isnan(twin.activate([[math.nan]], activation)[0][0])
 
 
 @given(cases())
@@ -479,6 +481,9 @@ def refused_train(
 @pytest.mark.parametrize("what", REFUSED)
 def test_refused(build_it, use_it, what):
     assert_same_error(REFUSED[what], build_it, use_it)
+    with pytest.raises(ValueError) as refused:
+        REFUSED[what](build_it)
+    assert "zip()" not in str(refused.value), "say what was expected and what came: zip() speaks of its own arguments"
 
 
 # ---- what ships

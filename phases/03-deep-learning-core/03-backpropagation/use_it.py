@@ -92,7 +92,8 @@ def initialize(sizes: list[int], activations: list[str], rng: Random) -> list[La
     if len(activations) != len(sizes) - 1:
         raise ValueError(f"{len(sizes) - 1} layers need as many activations, got {len(activations)}")
     network = []
-    for n_in, n_out, activation in zip(sizes[:-1], sizes[1:], activations, strict=True):
+    for i, activation in enumerate(activations):
+        n_in, n_out = sizes[i], sizes[i + 1]
         _activation(activation)
         bound = 1 / math.sqrt(n_in)
         weights = [[rng.uniform(-bound, bound) for _ in range(n_out)] for _ in range(n_in)]
