@@ -13,25 +13,50 @@ from pylatexenc.latexwalker import get_default_latex_context_db as get_default_w
 from pylatexenc.macrospec import MacroSpec  # type: ignore[import-untyped]
 
 _SUPERSCRIPTS = dict(zip("0123456789+-=()⊤'∗", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵀ′*", strict=True)) | dict(
-    zip("abcdefghijklmnoprstuvwxyzTβγδφχ", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀᵝᵞᵟᵠᵡ", strict=True)
+    zip(
+        "abcdefghijklmnoprstuvwxyzβγδφχABDEGHIJKLMNOPRTUVW",
+        "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵝᵞᵟᵠᵡᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂ",
+        strict=True,
+    )
 )
 _SUBSCRIPTS = dict(zip("0123456789+-=()aehijklmnoprstuvxβγρφχ", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ", strict=True))
-_ATOM = re.compile(rf"\d[\d.]*|∂?[^\W\d_][̂-̅]?[{re.escape(''.join([*_SUPERSCRIPTS.values(), *_SUBSCRIPTS.values()]))}]*")
-_SCRIPT = re.compile(r"(?<!\\)([\^_])\s*(?:(?=\{)|(\\[A-Za-z]+(?:\{[^{}]*\})?|[^\s{}]))")
-_CASES = re.compile(r"\\begin\{cases\}(.*?)\\end\{cases\}", re.DOTALL)
-_RELATIONS = "=≈≠≤≥<>∈∉→←↦⇒⇔∝≡∼≪≫"
+_SCRIPTS = "".join([*_SUPERSCRIPTS.values(), *_SUBSCRIPTS.values()])
+_RELATIONS = "=≈≠≤≥<>∈∉→←↦⇒⇔⟹⟺∝≡∼≪≫"
 _SPACED = re.compile(rf"\s*([{_RELATIONS}·×⊙∘])\s*")
+# What may stand below a fraction bar without brackets: a number, a symbol with its scripts, a word, f(x).
+_ATOM = re.compile(rf"\d[\d.]*|∂?[^\W\d_][̂-̅]?[{re.escape(_SCRIPTS)}]*|[A-Za-z]{{3,}}|(√|[A-Za-z]+)\([^()]*\)")
+_GROUP = r"(\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})"
+_CASES = re.compile(r"\\begin\{cases\}(.*?)\\end\{cases\}", re.DOTALL)
+_NAMES = r"log|ln|exp|sin|cos|tanh|max|min|det|operatorname\{\w+\}"
+_REWRITTEN = [
+    (rf"\\underbrace\s*{_GROUP}\s*_", r"\1\\tnote"),
+    (r"(?<!\\)\^\s*(?=\{)", r"\\tsup"),
+    (r"(?<!\\)_\s*(?=\{)", r"\\tsub"),
+    (r"(?<!\\)\^\s*(\\[A-Za-z]+(?:\{[^{}]*\})?|[^\s{}])", r"\\tsup{\1}"),
+    (r"(?<!\\)_\s*(\\[A-Za-z]+(?:\{[^{}]*\})?|[^\s{}])", r"\\tsub{\1}"),
+    (r"\\(?:displaystyle|limits|nonumber|left\.|right\.)(?![A-Za-z])|\\tag\{[^{}]*\}", ""),
+    (r"\\l([vV]ert)\s*(.*?)\s*\\r\1(?![A-Za-z])", r"\\l\1{}\2\\r\1{}"),
+    # LaTeX drops the space after a macro, and puts one of its own where these are
+    (rf"(\\(?:{_NAMES}))\s*(?=[A-Za-z]|\\(?!left|big|Big|tsu)[A-Za-z])", r"\1\\ "),
+    (r"(\\[A-Za-z]+)\s+(?=[-+/])", r"\1{} "),
+]
 
 
 def unicode_text(latex: str) -> str:
-    """`latex`, without its dollars, as text; aligned equations stay one to a line."""
-    latex = _CASES.sub(lambda match: r"\{\," + match[1].replace(r"\\", ";").replace("&", r",\ ") + r"\,\}", latex)
-    latex = _SCRIPT.sub(lambda m: rf"\t{'sup' if m[1] == '^' else 'sub'}" + (f"{{{m[2]}}}" if m[2] else ""), latex)
-    latex = re.sub(r"\\(?:displaystyle|limits|nonumber|left\.|right\.)(?![A-Za-z])|\\tag\{[^{}]*\}", "", latex)
+    """`latex`, without its dollars, as text, with a line for each line; what cannot be read stays as it is."""
+    text = _CASES.sub(_on_one_line, latex)
+    for pattern, instead in _REWRITTEN:
+        text = re.sub(pattern, instead, text)
     walker, writer = _pylatexenc()
-    nodes = LatexWalker(latex, latex_context=walker).get_latex_nodes()[0]
-    lines = [_tidy(line) for line in writer.nodelist_to_text(nodes).split("\n")]
-    return _aligned([line for line in lines if line])
+    try:
+        text = writer.nodelist_to_text(LatexWalker(text, latex_context=walker).get_latex_nodes()[0])
+    except Exception:  # whatever is in a formula, the lesson can still be read
+        return latex.strip()
+    return _aligned([line for line in map(_tidy, text.split("\n")) if line])
+
+
+def _on_one_line(cases: re.Match[str]) -> str:
+    return r"\{\, " + cases[1].replace(r"\\", ";").replace("&", ",") + r"\,\}"
 
 
 def _aligned(lines: list[str]) -> str:
@@ -79,13 +104,13 @@ def _content(node: Any, l2tobj: Any) -> str:
 def _pylatexenc() -> tuple[Any, LatexNodes2Text]:
     """The parser's and the writer's tables, with what is written otherwise here."""
     walker = get_default_walker_context_db()
-    walker.add_context_category(
-        "twice", macros=[MacroSpec("tsup", "{"), MacroSpec("tsub", "{"), MacroSpec("boldsymbol", "{")], prepend=True
-    )
+    parsed = [("tsup", "{"), ("tsub", "{"), ("tnote", "{"), ("boldsymbol", "{"), ("tfrac", "{{"), ("dfrac", "{{")]
+    walker.add_context_category("twice", macros=[MacroSpec(*macro) for macro in parsed], prepend=True)
     text = get_default_latex_context_db()
     macros = [
         MacroTextSpec("tsup", _script(_SUPERSCRIPTS, "^")),
         MacroTextSpec("tsub", _script(_SUBSCRIPTS, "_")),
+        MacroTextSpec("tnote", " [%s]"),
         *(MacroTextSpec(name, _fraction) for name in ("frac", "tfrac", "dfrac")),
         *(MacroTextSpec(name, _content) for name in ("mathbf", "boldsymbol", "mathrm", "mathcal")),
     ]

@@ -151,9 +151,9 @@ def _card(lesson: Lesson, outcome: Outcome, verbose: bool) -> bool:
     print()
     _print_failures(outcome.failures, verbose)
     if not outcome.holds("equivalence"):
-        print(screen.red(f"not proven: {lesson.name}: build_it and use_it are not shown to agree"))
+        print(screen.red(f"not proven: {lesson.name}"))
     elif verdict:
-        print(screen.red(f"not proven: {lesson.name}: on its real data, {verdict}"))
+        print(screen.red(f"not proven: {lesson.name}: {verdict}"))
     elif not outcome.holds("contract"):
         print(screen.red(f"not complete: {lesson.name}: build_it and use_it agree, the lesson's contract is not kept"))
     else:
@@ -195,15 +195,13 @@ def _costs(run: Run) -> dict[str, float]:
 
 
 def _print_failures(failures: list[tuple[str, str, str]], verbose: bool) -> None:
-    """All that break the contract, and the first few where the twins differ."""
-    differ = [name for part, name, _ in failures if part == "equivalence"]
-    left_out = [] if verbose else differ[_SHOWN:]
-    for _, name, text in failures:
-        if name in left_out:
-            continue
+    """The first few where the twins differ; where none does, all that break the contract."""
+    differ = [failure for failure in failures if failure[0] == "equivalence"]
+    shown = failures if verbose else differ[:_SHOWN] or failures
+    for _, name, text in shown:
         print(screen.bold(f"{name} fails"))
         for line in text.replace(f"{ROOT}{os.sep}", "").splitlines():
             print(f"  {line}".rstrip())
         print()
-    if left_out:
+    if left_out := [failure[1] for failure in failures if failure not in shown]:
         print(f"and {len(left_out)} more: {', '.join(left_out)} (-v shows all)\n")

@@ -53,10 +53,10 @@ def explain(error: BaseException) -> str:
 
 
 def _example(note: str) -> list[str]:
-    """Hypothesis' falsifying example as the arguments that matter."""
-    if note.startswith("Falsifying example"):
-        inside = [line.rstrip() for line in note.splitlines()[1:-1]]
-        return ["smallest input found:", *(line for line in inside if not re.match(r"\s*\w+=<module ", line))]
+    """Hypothesis' failing example as the arguments that matter; other notes as they are."""
+    if call := re.match(r"(?:Failing test case|Falsifying example): \w+\(\n(.*?)\n\)", note, re.DOTALL):
+        arguments = [line.rstrip().removesuffix(",") for line in call[1].splitlines()]
+        return ["smallest input found:", *(line for line in arguments if not re.match(r"\s*\w+=<module ", line))]
     return [] if "reproduce" in note else note.splitlines()
 
 

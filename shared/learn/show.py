@@ -16,7 +16,10 @@ _DETAILS = re.compile(r"<details[^>]*>\s*<summary>(.*?)</summary>(.*?)</details>
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
 _DISPLAY = re.compile(r"^[ \t]*\$\$(.+?)\$\$[ \t]*([.,;]?)$", re.MULTILINE | re.DOTALL)
 # Code comes first, so that a dollar in it is left alone.
-_CODE, _FORMULA = r"(?P<code>(`+)(?!`).+?(?<!`)\2(?!`))", r"(?<![\\\w$])\$(?P<formula>[^\s$](?:[^$]*[^\s$\\])?)\$(?!\d)"
+_CODE, _FORMULA = (
+    r"(?P<code>(`+)(?!`).+?(?<!`)\2(?!`))",
+    r"(?<![\\\w$])\$(?P<formula>[^\s$`](?:[^$`]*[^\s$`\\])?)\$(?!\d)",
+)
 _INLINE = re.compile(f"{_CODE}|{_FORMULA}", re.DOTALL)
 
 
