@@ -80,6 +80,7 @@ def faults_in_html(text: str) -> Iterator[str]:
         "a table needs an empty line before it": r"\n *\|? *:?-{3,}:? *\|",
         "a code block needs an empty line before it, or its indentation": r"```",
         "$$ stands on lines of its own": r"\$\$|\$<span class=\"arithmatex\">",
+        "$ touches its formula on both sides": r"(?<![\w$])\$[^$<]{1,80}\$(?![\w$])",
         "bold or a link is still typed out": r"\*\*\w|\]\([\w./#-]+\)",
     }
     for advice, pattern in patterns.items():

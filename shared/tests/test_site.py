@@ -274,6 +274,7 @@ def test_links_that_a_reader_follows_are_no_fault(tmp_path: Path) -> None:
         ("<p>| a | b |\n| --- | --- |\n| 1 | 2 |</p>", "a table"),
         ("<p>```python\nx</p>", "a code block"),
         ("<p>so $$x$$ it is</p>", r"\$\$"),
+        ("<p>with $f = $ identity</p>", r"\$ touches"),
         ("<p>**bold</p>", "bold"),
         ("<p>[a](b.md)</p>", "bold or a link"),
     ],
@@ -284,7 +285,7 @@ def test_markdown_that_stayed_markdown_is_found(html: str, advice: str) -> None:
 
 
 def test_code_and_formulas_may_look_like_markdown() -> None:
-    html = '<pre>\n- x\n**y</pre><p><code>a[i](j)</code> <span class="arithmatex">\\(f[x](y) ** 2\\)</span></p><li>- 3</li>'
+    html = '<pre>\n- x\n**y</pre><p><code>a[i](j)</code> <span class="arithmatex">\\(f[x](y) ** 2\\)</span></p><li>- 3</li> $5 or $6'
     assert list(check.faults_in_html(html)) == []
 
 

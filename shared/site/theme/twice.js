@@ -21,7 +21,17 @@ async function drawFormulas() {
     const source = formula.textContent.trim();
     const options = { displayMode: source.startsWith("\\["), fleqn: true, throwOnError: false };
     katex.render(source.slice(2, -2), formula, options);
+    if (source.length < 40) keepWithMark(formula);
   }
+}
+
+// A line may not end between a short formula and the comma after it.
+function keepWithMark(formula) {
+  const mark = formula.nextSibling instanceof Text && formula.nextSibling.data.match(/^[,.;:!?)]+/);
+  if (!mark) return;
+  formula.nextSibling.deleteData(0, mark[0].length);
+  formula.append(mark[0]);
+  formula.style.whiteSpace = "nowrap";
 }
 
 async function drawDiagrams() {
@@ -56,6 +66,8 @@ async function drawDiagrams() {
     for (const [number, [block, source]] of [...sources].entries()) {
       try {
         block.innerHTML = (await mermaid.render(`diagram-${number}`, source)).svg;
+        const svg = block.firstElementChild; // on a phone it scrolls rather than shrink out of sight
+        svg.style.minWidth = `${0.7 * svg.viewBox.baseVal.width}px`;
       } catch (error) {
         reportError(error); // its source stays readable, and the others are drawn
       }
