@@ -96,7 +96,8 @@ def fit(X: Sequence[Sequence[float]], y: Sequence[float]) -> LinearModel:
         ValueError: `X` is empty, has no feature or ragged rows, or is not as long as `y`; a value is NaN or
             larger in size than `LARGEST`; there are fewer rows than unknowns (n_features + 1); a feature is
             constant (max - min <= TOLERANCE * max(|values|)); a feature is collinear: those before it explain all
-            but TOLERANCE of its variance.
+            but TOLERANCE of its variance. The message names the value (``X[2][1]``), the row (``X[2]``), the
+            feature (``feature 1``, from 0), or both numbers where one is less than the other should be.
     """
     _check_training(X, y)
     columns, means, lengths = _standardize(X)
@@ -120,8 +121,8 @@ def predict(model: LinearModel, X: Sequence[Sequence[float]]) -> Vector:
         n_samples predictions.
 
     Raises:
-        ValueError: `X` is empty or ragged, or has not n_features columns; a value is NaN or larger in size than
-            `LARGEST`.
+        ValueError: `X` is empty or ragged, or has not n_features columns (the message names both numbers); a value
+            is NaN or larger in size than `LARGEST`.
     """
     _check_rows(X, "X")
     if len(X[0]) != len(model.coefficients):

@@ -241,7 +241,7 @@ def test_nist_norris(build_it: ModuleType, use_it: ModuleType) -> None:
 
 
 def test_nist_longley(build_it: ModuleType, use_it: ModuleType, refused: Refused) -> None:
-    """The digits that README states: normal equations keep 11 of 15 when centred and scaled, 7 when not."""
+    """The digits that README states: normal equations keep 11 of 15 when centred and scaled, about 7 when not."""
     X, y = longley()
     certified = LONGLEY_CERTIFIED["coefficients"]
     for twin, least in ((build_it, 11), (use_it, 13)):
@@ -255,7 +255,7 @@ def test_nist_longley(build_it: ModuleType, use_it: ModuleType, refused: Refused
     right = [math.fsum(a * b for a, b in zip(u, y, strict=True)) for u in columns]
     refused("solve", gram, right)  # singular, as far as it can see
     naive = _eliminate(gram, right)
-    assert 6 <= digits(naive, certified) < digits(numbers(build_it.fit(X, y)), certified) - 3
+    assert 6.5 <= digits(naive, certified) <= 8.5
 
 
 def _eliminate(A: list[list[float]], b: list[float]) -> list[float]:
@@ -307,6 +307,11 @@ def test_fit_far_from_the_origin(build_it: ModuleType, use_it: ModuleType) -> No
         assert twin.fit([[v, (-1) ** i] for i, v in enumerate(x)], y).coefficients == pytest.approx(
             [2.0, 0.0], abs=1e-12
         )
+    x, y = [1e8 + 0.1, 1e8 + 0.7, 1e8 + 2.3, 1e8 + 4.9], [0.3, 1.7, 2.9, 5.1]
+    slope = float(exact_fit([[value] for value in x], y)[0][1])
+    for twin in (build_it, use_it):
+        assert twin.fit_line(x, y).coefficients == pytest.approx([slope], rel=1e-12)
+        assert twin.fit([[value] for value in x], y).coefficients == pytest.approx([slope], rel=1e-12)
 
 
 def test_solve_needs_its_pivot(build_it: ModuleType, use_it: ModuleType) -> None:
@@ -538,6 +543,12 @@ def test_messages_say_where(build_it: ModuleType) -> None:
     ):
         with pytest.raises(ValueError, match=where):
             build_it.fit(X, y)
+    with pytest.raises(ValueError, match=r"(?s)2.*3"):
+        build_it.fit([[1, 2], [3, 5]], [1, 2])  # 2 rows for 3 unknowns
+    with pytest.raises(ValueError, match=r"(?s)4.*5|5.*4"):
+        build_it.fit(GOOD[0], [*GOOD[1], 1])  # 4 rows, 5 values
+    with pytest.raises(ValueError, match=r"(?s)5.*3|3.*5"):
+        build_it.predict(build_it.LinearModel(0.0, [1.0, 2.0, 3.0]), [[1, 2, 3, 4, 5]])
 
 
 # --- the tool ----------------------------------------------------------------------------------------------
