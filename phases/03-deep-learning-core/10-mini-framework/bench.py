@@ -8,12 +8,16 @@ micrograd as it comes takes less than 100 times as long for a step.
 """
 
 import gc
+import itertools
 import math
 import random
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from micrograd.engine import Value
+from micrograd.nn import MLP
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
@@ -44,9 +48,6 @@ def by_micrograd(
     X: list[list[float]], y: list[float], weights: list[float], report: Callable[[int], None]
 ) -> tuple[list[float], list[float]]:
     """The demo as its author wrote it: the loss and the seconds of each step."""
-    from micrograd.engine import Value
-    from micrograd.nn import MLP
-
     model = MLP(SIZES[0], list(SIZES[1:]))
     for parameter, value in zip(model.parameters(), weights, strict=True):
         parameter.data = value
@@ -77,7 +78,7 @@ def by_micrograd(
 def by_build_it(X: list[list[float]], y: list[float], weights: list[float]) -> list[float]:
     """The same program on tensors."""
     rng = random.Random(0)
-    layers = [Linear(n_in, n_out, rng=rng) for n_in, n_out in zip(SIZES, SIZES[1:], strict=False)]
+    layers = [Linear(n_in, n_out, rng=rng) for n_in, n_out in itertools.pairwise(SIZES)]
     model = Sequential(layers[0], ReLU(), layers[1], ReLU(), layers[2])
     rest = iter(weights)
     state = {}
@@ -105,7 +106,7 @@ def main() -> int:
     rng = random.Random(1337)
     X, y = moons(rng)
     weights = []  # micrograd's initial values: uniform in (-1, 1), biases 0
-    for n_in, n_out in zip(SIZES, SIZES[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(SIZES):
         for _ in range(n_out):
             weights += [rng.uniform(-1, 1) for _ in range(n_in)] + [0.0]
 

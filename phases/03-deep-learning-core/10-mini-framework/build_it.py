@@ -8,10 +8,9 @@ import json
 import math
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import accumulate, count
-from operator import add, mul, sub
+from itertools import accumulate, count, cycle
+from operator import add, mul, neg, sub, truediv
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -70,7 +69,7 @@ def _common_shape(a: Shape, b: Shape) -> Shape:
     """The shape that both broadcast to: aligned at the right, an axis of size 1 stretches."""
     n = max(len(a), len(b))
     long_a, long_b = (1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b
-    if any(i != j and i != 1 and j != 1 for i, j in zip(long_a, long_b, strict=True)):
+    if any(1 not in (i, j) and i != j for i, j in zip(long_a, long_b, strict=True)):
         raise ValueError(f"expected shapes that broadcast (sizes equal, or one of them 1), got {a} and {b}")
     return tuple(j if i == 1 else i for i, j in zip(long_a, long_b, strict=True))
 
@@ -118,55 +117,46 @@ def _axis(dim: int, ndim: int) -> int:
     return dim % ndim
 
 
-def _axes(dim: int | tuple[int, ...] | None, ndim: int) -> list[int]:
-    """The axes that a reduction takes: all of them for None."""
-    if dim is None:
-        return list(range(ndim))
-    axes = [_axis(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim)]
-    if len(set(axes)) < len(axes):
-        raise ValueError(f"expected each dim once, got {dim}")
-    return axes
+def _chosen(item: Any, size: int) -> list[int]:
+    """The places that one item of an index names along an axis of `size`."""
+    if isinstance(item, slice):
+        if item.step is not None and item.step < 1:
+            raise ValueError(f"expected a slice with a step above 0, got {item.step}")
+        return list(range(size)[item])
+    places = list(item) if isinstance(item, list | range) else [item]
+    for i in places:
+        if not isinstance(i, int) or isinstance(i, bool):
+            raise IndexError(f"expected integers, slices, lists of integers, None or ..., got {item!r}")
+        if not -size <= i < size:
+            raise IndexError(f"index {i} is out of bounds for an axis of size {size}")
+    return [i % size for i in places]
 
 
 def _select(shape: Shape, index: Any) -> tuple[list[int], Shape]:
     """Where ``x[index]`` finds its values in the flat list of x, and the shape of the result."""
     index = index if isinstance(index, tuple) else (index,)
-    named = [item for item in index if item is not None and item is not ...]
-    if len(named) > len(shape):
-        raise IndexError(f"expected at most {len(shape)} indices for shape {shape}, got {len(named)}")
-    rest = (slice(None),) * (len(shape) - len(named))
-    at = next((i for i, item in enumerate(index) if item is ...), len(index))
-    positions, sizes, list_ended = [0], [], False
+    n_named = sum(item is not None and item is not ... for item in index)
+    if n_named > len(shape) or sum(item is ... for item in index) > 1:
+        raise IndexError(f"expected at most {len(shape)} indices for shape {shape} and one ..., got {index}")
+    gap = next((i for i, item in enumerate(index) if item is ...), len(index))
     axes = iter(zip(shape, _strides(shape), strict=True))
+    positions, sizes, lists = [0], [], []
     previous: Any = None
-    for item in index[:at] + rest + index[at + 1 :]:
+    for item in (*index[:gap], *[slice(None)] * (len(shape) - n_named), *index[gap + 1 :]):
+        is_list = isinstance(item, list | range)
         if item is None:
             sizes.append(1)
         else:
             size, stride = next(axes)
-            if isinstance(item, slice):
-                if item.step is not None and item.step < 1:
-                    raise ValueError(f"expected a slice with a step above 0, got {item.step}")
-                chosen: Sequence[int] = range(size)[item]
+            offsets = [i * stride for i in _chosen(item, size)]
+            if is_list and lists:  # pairs with the list before it, element by element
+                if previous is not lists[-1] or len(item) != len(previous):
+                    raise IndexError(f"expected lists of one length, side by side, got {index}")
+                positions = [p + offset for p, offset in zip(positions, cycle(offsets), strict=False)]
             else:
-                chosen = item if isinstance(item, list | range) else [item]
-            for i in chosen:
-                if not isinstance(i, int) or isinstance(i, bool):
-                    raise IndexError(f"expected integers, slices, lists of integers, None or ..., got {item!r}")
-                if not -size <= i < size:
-                    raise IndexError(f"index {i} is out of bounds for an axis of size {size}")
-            offsets = [i % size * stride for i in chosen]
-            if isinstance(item, list | range) and isinstance(previous, list | range):  # pairs, not a grid
-                if len(item) != len(previous):
-                    raise IndexError(f"expected lists of one length, got {len(previous)} and {len(item)}")
-                positions = [p + offsets[n % len(offsets)] for n, p in enumerate(positions)]
-            else:
-                if isinstance(item, list | range) and list_ended:
-                    raise IndexError("expected the lists of an index side by side")
                 positions = [p + offset for p in positions for offset in offsets]
-                if not isinstance(item, int):
-                    sizes.append(len(offsets))
-        list_ended = list_ended or isinstance(item, list | range)
+                sizes += [] if isinstance(item, int) else [len(offsets)]
+        lists += [item] if is_list else []
         previous = item
     if not positions:
         raise ValueError(f"expected to select at least one value from shape {shape}, got {index}")
@@ -179,15 +169,14 @@ def _select(shape: Shape, index: Any) -> tuple[list[int], Shape]:
 class Tensor:
     """An n-dimensional array of floats that remembers how it was made.
 
-    Make one from nested lists with `tensor`. Operators and functions make the others; the constructor is for who
-    writes a new operation:
+    Make one from nested lists with `tensor`. Operators and functions make the others; the constructor is for whoever
+    writes a new operation, here the sine of x:
 
-        Tensor([math.sin(v) for v in x.data], x.shape,
-               [(x, lambda g: [gi * math.cos(v) for gi, v in zip(g, x.data)])])
+        Tensor([math.sin(v) for v in x.data], x.shape, [(x, lambda g: [gi * math.cos(v) for gi, v in zip(g, x.data)])])
 
     No operation changes a tensor: optimizers and `load_state_dict` put a new list in the place of the old one.
-    Shapes that do not fit raise ValueError, and an axis or an index out of range raises IndexError. Where IEEE
-    arithmetic turns finite numbers into an infinity or NaN (1/0, log 0, exp 1000), Python's own error is raised.
+    Shapes that do not fit raise ValueError; an axis or an index out of range raises IndexError. Where IEEE arithmetic
+    turns finite numbers into an infinity or NaN (1/0, log 0, exp 1000), Python's own error is raised.
 
     Attributes:
         data: the values as a flat list, the last axis running fastest (row-major). Never changed in place.
@@ -210,7 +199,7 @@ class Tensor:
         self._number = next(_numbers)
 
     def backward(self, gradient: "Tensor | None" = None) -> None:
-        """Add to ``leaf.grad`` of every leaf that this tensor depends on: gradient · ∂self/∂leaf.
+        """Add to ``leaf.grad``, for every leaf that this tensor was made from: gradient · ∂self/∂leaf.
 
         Args:
             gradient: of the final quantity with respect to this tensor, same shape; 1 where it is left out, which
@@ -228,21 +217,20 @@ class Tensor:
 
         nodes, found = {self._number: self}, [self]
         while found:
-            for node, _ in found.pop()._edges:
-                if node._number not in nodes:
-                    nodes[node._number] = node
-                    found.append(node)
+            for source, _ in found.pop()._edges:
+                if source._number not in nodes:
+                    nodes[source._number] = source
+                    found.append(source)
 
         gradients = {self._number: [1.0] if gradient is None else gradient.data}
-        for number in sorted(nodes, reverse=True):  # every use of a node comes before the node itself
-            node, arrived = nodes[number], gradients.pop(number)
+        for number in sorted(nodes, reverse=True):  # all that was made from a node comes before the node
+            node, total = nodes[number], gradients.pop(number)
             for source, vjp in node._edges:
-                sent, earlier = vjp(arrived), gradients.get(source._number)
+                sent, earlier = vjp(total), gradients.get(source._number)
                 gradients[source._number] = sent if earlier is None else list(map(add, earlier, sent))
             if not node._edges:
-                node.grad = Tensor(
-                    arrived if node.grad is None else list(map(add, node.grad.data, arrived)), node.shape
-                )
+                earlier = [0.0] * len(total) if node.grad is None else node.grad.data
+                node.grad = Tensor(list(map(add, earlier, total)), node.shape)
 
     def detach(self) -> "Tensor":
         """The same values without their history: gradients stop here."""
@@ -250,18 +238,16 @@ class Tensor:
 
     def item(self) -> float:
         """The value of a tensor with one element; ValueError for any other."""
-        if len(self.data) != 1:
+        if len(self.data) > 1:
             raise ValueError(f"expected a tensor with one element, got shape {self.shape}")
         return self.data[0]
 
     def tolist(self) -> Any:
         """The values as nested lists, as `tensor` takes them; a float for shape ``()``."""
-        if not self.shape:
-            return self.data[0]
-        nested: list[Any] = self.data[:]
-        for n in reversed(self.shape[1:]):
+        nested: list[Any] = self.data
+        for n in reversed(self.shape):
             nested = _rows(nested, n)
-        return nested
+        return nested[0]
 
     def __repr__(self) -> str:
         """The call of `tensor` that makes it again."""
@@ -276,72 +262,29 @@ class Tensor:
 
     def __add__(self, other: "Tensor | float") -> "Tensor":
         """a + b."""
-        other = _operand(other)
-        a, b, shape = _broadcast(self, other)
-        return Tensor(
-            list(map(add, a, b)),
-            shape,
-            (
-                (self, lambda g: _unexpand(g, shape, self.shape)),
-                (other, lambda g: _unexpand(g, shape, other.shape)),
-            ),
-        )
+        return _elementwise(self, other, add, lambda g, a, b: g, lambda g, a, b: g)
 
     def __sub__(self, other: "Tensor | float") -> "Tensor":
         """a - b."""
-        other = _operand(other)
-        a, b, shape = _broadcast(self, other)
-        return Tensor(
-            list(map(sub, a, b)),
-            shape,
-            (
-                (self, lambda g: _unexpand(g, shape, self.shape)),
-                (other, lambda g: _unexpand([-gi for gi in g], shape, other.shape)),
-            ),
-        )
+        return _elementwise(self, other, sub, lambda g, a, b: g, lambda g, a, b: map(neg, g))
 
     def __mul__(self, other: "Tensor | float") -> "Tensor":
         """a · b."""
-        other = _operand(other)
-        a, b, shape = _broadcast(self, other)
-        return Tensor(
-            list(map(mul, a, b)),
-            shape,
-            (
-                (self, lambda g: _unexpand(list(map(mul, g, b)), shape, self.shape)),
-                (other, lambda g: _unexpand(list(map(mul, g, a)), shape, other.shape)),
-            ),
-        )
+        return _elementwise(self, other, mul, lambda g, a, b: map(mul, g, b), lambda g, a, b: map(mul, g, a))
 
     def __truediv__(self, other: "Tensor | float") -> "Tensor":
         """a / b."""
-        other = _operand(other)
-        a, b, shape = _broadcast(self, other)
-        return Tensor(
-            [x / y for x, y in zip(a, b, strict=True)],
-            shape,
-            (
-                (self, lambda g: _unexpand([gi / y for gi, y in zip(g, b, strict=True)], shape, self.shape)),
-                (
-                    other,
-                    lambda g: _unexpand(
-                        [-gi * x / (y * y) for gi, x, y in zip(g, a, b, strict=True)], shape, other.shape
-                    ),
-                ),
-            ),
-        )
 
-    def __radd__(self, other: float) -> "Tensor":
-        """b + a, where b is a number."""
-        return _operand(other) + self
+        def vjp_b(g: list[float], a: list[float], b: list[float]) -> Iterable[float]:
+            return (-gi * ai / (bi * bi) for gi, ai, bi in zip(g, a, b, strict=True))
+
+        return _elementwise(self, other, truediv, lambda g, a, b: map(truediv, g, b), vjp_b)
+
+    __radd__, __rmul__ = __add__, __mul__
 
     def __rsub__(self, other: float) -> "Tensor":
         """b - a, where b is a number."""
         return _operand(other) - self
-
-    def __rmul__(self, other: float) -> "Tensor":
-        """b · a, where b is a number."""
-        return _operand(other) * self
 
     def __rtruediv__(self, other: float) -> "Tensor":
         """b / a, where b is a number."""
@@ -349,39 +292,33 @@ class Tensor:
 
     def __neg__(self) -> "Tensor":
         """-a."""
-        return Tensor([-v for v in self.data], self.shape, [(self, lambda g: [-gi for gi in g])])
+        return Tensor(list(map(neg, self.data)), self.shape, [(self, lambda g: list(map(neg, g)))])
 
     def __pow__(self, exponent: float) -> "Tensor":
-        """a to the power of a number; its derivative for exponent 0 is 0 everywhere."""
+        """a to the power of a number (TypeError for a tensor); the derivative for exponent 0 is 0 everywhere."""
         if not isinstance(exponent, int | float):
             raise TypeError(f"expected a number as exponent, got {type(exponent).__name__}")
         a = self.data
-        return Tensor(
-            [math.pow(v, exponent) for v in a],
-            self.shape,
-            [
-                (
-                    self,
-                    lambda g: [
-                        gi * exponent * math.pow(v, exponent - 1) if exponent else 0.0
-                        for gi, v in zip(g, a, strict=True)
-                    ],
-                )
-            ],
-        )
+
+        def vjp(g: list[float]) -> list[float]:
+            if exponent == 0:
+                return [0.0] * len(g)
+            return [gi * exponent * math.pow(v, exponent - 1) for gi, v in zip(g, a, strict=True)]
+
+        return Tensor([math.pow(v, exponent) for v in a], self.shape, [(self, vjp)])
 
     def __matmul__(self, other: "Tensor") -> "Tensor":
         """Matrix product: (…, m, k) @ (…, k, n) → (…, m, n); the axes before the last two broadcast.
 
-        A vector on the left counts as one row and a vector on the right as one column; that axis is then dropped,
-        so that vector @ vector is a number.
+        A vector on the left counts as one row and a vector on the right as one column; that axis is dropped from the
+        result, so that vector @ vector is a number.
         """
         if not self.shape or not other.shape:
             raise ValueError(f"expected at least one axis on either side of @, got {self.shape} and {other.shape}")
-        if self.ndim == 1:
-            return (self.unsqueeze(0) @ other).squeeze(-2 if other.ndim > 1 else 0)
         if other.ndim == 1:
             return (self @ other.unsqueeze(1)).squeeze(-1)
+        if self.ndim == 1:
+            return (self.unsqueeze(0) @ other).squeeze(-2)
         (m, k), n = self.shape[-2:], other.shape[-1]
         if other.shape[-2] != k:
             raise ValueError(f"expected (…, m, k) @ (…, k, n), got {self.shape} @ {other.shape}")
@@ -400,9 +337,9 @@ class Tensor:
 
         pairs = zip(a_matrices, b_matrices, strict=True)
         product = [v for A, B in pairs for v in _dots(_rows(A, k), _columns(B, n))]
-        return Tensor(product, (*batch, m, n), ((self, vjp_a), (other, vjp_b)))
+        return Tensor(product, (*batch, m, n), [(self, vjp_a), (other, vjp_b)])
 
-    # Functions of one element.
+    # Functions of one element: y, and g · y′.
 
     def exp(self) -> "Tensor":
         """eᵃ."""
@@ -412,11 +349,7 @@ class Tensor:
     def log(self) -> "Tensor":
         """The natural logarithm."""
         a = self.data
-        return Tensor(
-            list(map(math.log, a)),
-            self.shape,
-            [(self, lambda g: [gi / v for gi, v in zip(g, a, strict=True)])],
-        )
+        return Tensor(list(map(math.log, a)), self.shape, [(self, lambda g: list(map(truediv, g, a)))])
 
     def sqrt(self) -> "Tensor":
         """√a."""
@@ -425,21 +358,13 @@ class Tensor:
 
     def abs(self) -> "Tensor":
         """|a|; its derivative at 0 is 0."""
-        a = self.data
-        return Tensor(
-            list(map(abs, a)),
-            self.shape,
-            [(self, lambda g: [gi * ((v > 0) - (v < 0)) for gi, v in zip(g, a, strict=True)])],
-        )
+        signs = [(v > 0) - (v < 0) for v in self.data]
+        return Tensor(list(map(abs, self.data)), self.shape, [(self, lambda g: list(map(mul, g, signs)))])
 
     def relu(self) -> "Tensor":
         """max(a, 0); its derivative at 0 is 0."""
-        a = self.data
-        return Tensor(
-            [v if v > 0 else 0.0 for v in a],
-            self.shape,
-            [(self, lambda g: [gi if v > 0 else 0.0 for gi, v in zip(g, a, strict=True)])],
-        )
+        y = [v if v > 0 else 0.0 for v in self.data]
+        return Tensor(y, self.shape, [(self, lambda g: [gi if v > 0 else 0.0 for gi, v in zip(g, y, strict=True)])])
 
     def tanh(self) -> "Tensor":
         """The hyperbolic tangent."""
@@ -455,28 +380,23 @@ class Tensor:
 
     def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         """The sum over `dim`."""
-        axes = _axes(dim, self.ndim)
-        kept, shape = _reduced_shapes(self.shape, axes, keepdim)
-        return Tensor(
-            _reduce(self.data, self.shape, axes, sum),
-            shape,
-            [(self, lambda g: _expand(g, kept, self.shape))],
-        )
+        axes, kept, shape = _reduction(self.shape, dim, keepdim)
+        total = _reduce(self.data, self.shape, axes, sum)
+        return Tensor(total, shape, [(self, lambda g: _expand(g, kept, self.shape))])
 
     def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         """The arithmetic mean over `dim`."""
         total = self.sum(dim, keepdim)
-        return total / (len(self.data) / len(total.data))
+        return total / (len(self.data) // len(total.data))
 
     def amax(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         """The largest value over `dim`; where several are largest, they share the gradient equally."""
-        axes = _axes(dim, self.ndim)
-        kept, shape = _reduced_shapes(self.shape, axes, keepdim)
-        largest = _reduce(self.data, self.shape, axes, max)
+        axes, kept, shape = _reduction(self.shape, dim, keepdim)
+        a, largest = self.data, _reduce(self.data, self.shape, axes, max)
 
         def vjp(g: list[float]) -> list[float]:
-            hits = list(map(float.__eq__, self.data, _expand(largest, kept, self.shape)))
-            shares = [gi / n for gi, n in zip(g, _reduce(hits, self.shape, axes, sum), strict=True)]
+            hits = list(map(float.__eq__, a, _expand(largest, kept, self.shape)))
+            shares = list(map(truediv, g, _reduce(hits, self.shape, axes, sum)))
             return list(map(mul, hits, _expand(shares, kept, self.shape)))
 
         return Tensor(largest, shape, [(self, vjp)])
@@ -497,9 +417,9 @@ class Tensor:
 
         def vjp(g: list[float]) -> list[float]:
             sent: list[float] = []
-            for gs, ys in zip(_rows(g, n), _rows(y, n), strict=True):
-                mean = sum(map(mul, gs, ys))
-                sent += [yi * (gi - mean) for gi, yi in zip(gs, ys, strict=True)]
+            for g_row, y_row in zip(_rows(g, n), _rows(y, n), strict=True):
+                mean = sum(map(mul, g_row, y_row))
+                sent += [v * (gi - mean) for gi, v in zip(g_row, y_row, strict=True)]
             return sent
 
         return Tensor(y, self.shape, [(self, vjp)])
@@ -518,22 +438,23 @@ class Tensor:
 
         def vjp(g: list[float]) -> list[float]:
             sent: list[float] = []
-            for gs, ys in zip(_rows(g, n), _rows(y, n), strict=True):
-                total = sum(gs)
-                sent += [gi - math.exp(yi) * total for gi, yi in zip(gs, ys, strict=True)]
+            for g_row, y_row in zip(_rows(g, n), _rows(y, n), strict=True):
+                total = sum(g_row)
+                sent += [gi - math.exp(v) * total for gi, v in zip(g_row, y_row, strict=True)]
             return sent
 
         return Tensor(y, self.shape, [(self, vjp)])
 
-    # Shapes: the same values under another shape, or in another order.
+    # Shapes: the same values under another shape, in another order, or some of them.
 
     def reshape(self, *shape: int) -> "Tensor":
         """The same values, in the same order, under another shape; one size may be -1 and is computed."""
-        known = math.prod(n for n in shape if n != -1)
-        sizes = tuple(len(self.data) // known if n == -1 else n for n in shape) if known > 0 else shape
-        if shape.count(-1) > 1 or min(sizes, default=1) < 1 or math.prod(sizes) != len(self.data):
+        sizes = list(shape)
+        if -1 in sizes:
+            sizes[sizes.index(-1)] = len(self.data) // max(1, -math.prod(sizes))
+        if min(sizes, default=1) < 1 or math.prod(sizes) != len(self.data):
             raise ValueError(f"expected sizes for {len(self.data)} values, at most one of them -1, got {shape}")
-        return Tensor(self.data, sizes, [(self, lambda g: g)])
+        return Tensor(self.data, tuple(sizes), [(self, lambda g: g)])
 
     def unsqueeze(self, dim: int) -> "Tensor":
         """A new axis of size 1 at `dim`."""
@@ -550,8 +471,7 @@ class Tensor:
         axes = [_axis(dim, self.ndim) for dim in dims]
         if sorted(axes) != list(range(self.ndim)):
             raise ValueError(f"expected each of the {self.ndim} axes once, got {dims}")
-        strides = _strides(self.shape)
-        positions = [0]
+        strides, positions = _strides(self.shape), [0]
         for axis in axes:
             positions = [p + i * strides[axis] for p in positions for i in range(self.shape[axis])]
         return _gather(self, positions, tuple(self.shape[axis] for axis in axes))
@@ -565,13 +485,13 @@ class Tensor:
 
     @property
     def T(self) -> "Tensor":  # noqa: N802  # torch's name
-        """The transpose of a matrix."""
+        """The transpose of a matrix; ValueError for any other shape."""
         if self.ndim != 2:
             raise ValueError(f"expected a matrix, got shape {self.shape}")
         return self.permute(1, 0)
 
     def __getitem__(self, index: Any) -> "Tensor":
-        """``x[index]``: integers, slices (step above 0), lists or ranges of integers, None (a new axis) and ``...``.
+        """``x[index]``: integers, slices (step above 0), lists or ranges of integers, None (a new axis), one ``...``.
 
         A list picks along its axis, as often as it names a place; lists side by side pick element by element:
         ``logits[range(n), targets]`` is logits[0][targets[0]], logits[1][targets[1]] and so on.
@@ -580,8 +500,7 @@ class Tensor:
             IndexError: out of range, too many indices, lists of different lengths or apart, another type.
             ValueError: if nothing is selected, or a slice's step is below 1.
         """
-        positions, shape = _select(self.shape, index)
-        return _gather(self, positions, shape)
+        return _gather(self, *_select(self.shape, index))
 
 
 class Parameter(Tensor):
@@ -594,37 +513,7 @@ class Parameter(Tensor):
         self.requires_grad = requires_grad
 
 
-def tensor(data: Any, *, requires_grad: bool = False) -> Tensor:
-    """A leaf from a number or from nested lists (tuples, ranges) of numbers.
-
-    Raises:
-        ValueError: if `data` is ragged, empty at any level, or holds something that is no number.
-    """
-    values, shape = [data], []
-    while isinstance(values[0], list | tuple | range):
-        n = len(values[0])
-        if not n or any(not isinstance(row, list | tuple | range) or len(row) != n for row in values):
-            raise ValueError(f"expected nested lists of equal lengths, none empty, got {data!r:.80}")
-        shape.append(n)
-        values = [item for row in values for item in row]
-    if not all(isinstance(v, int | float) for v in values):
-        raise ValueError(f"expected numbers or nested lists of numbers, got {data!r:.80}")
-    made = Tensor([float(v) for v in values], tuple(shape))
-    made.requires_grad = requires_grad
-    return made
-
-
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """``with no_grad():`` what is computed inside is not recorded, and so costs no memory and has no gradient."""
-    token = _recording.set(False)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
-
-
-# --- functions of tensors ---------------------------------------------------------------------------------------
+# --- what operations share --------------------------------------------------------------------------------------
 
 
 def _operand(value: Tensor | float) -> Tensor:
@@ -635,32 +524,80 @@ def _operand(value: Tensor | float) -> Tensor:
     raise TypeError(f"expected a tensor or a number, got {type(value).__name__}")
 
 
-def _broadcast(a: Tensor, b: Tensor) -> tuple[list[float], list[float], Shape]:
-    """The values of both under their common shape."""
-    if a.shape == b.shape:
-        return a.data, b.data, a.shape
-    shape = _common_shape(a.shape, b.shape)
-    return _expand(a.data, a.shape, shape), _expand(b.data, b.shape, shape), shape
+def _elementwise(
+    left: Tensor,
+    right: Tensor | float,
+    function: Callable[[float, float], float],
+    vjp_left: Callable[[list[float], list[float], list[float]], Iterable[float]],
+    vjp_right: Callable[[list[float], list[float], list[float]], Iterable[float]],
+) -> Tensor:
+    """`function` of two operands under their common shape; the VJPs see g and both operands under that shape."""
+    right = _operand(right)
+    a, b, shape = left.data, right.data, left.shape
+    if left.shape != right.shape:
+        shape = _common_shape(left.shape, right.shape)
+        a, b = _expand(a, left.shape, shape), _expand(b, right.shape, shape)
+    edges: list[tuple[Tensor, VJP]] = [
+        (left, lambda g: _unexpand(list(vjp_left(g, a, b)), shape, left.shape)),
+        (right, lambda g: _unexpand(list(vjp_right(g, a, b)), shape, right.shape)),
+    ]
+    return Tensor(list(map(function, a, b)), shape, edges)
 
 
-def _reduced_shapes(shape: Shape, axes: list[int], keepdim: bool) -> tuple[Shape, Shape]:
-    """The shape after a reduction with its axes kept as size 1, and the shape of the result."""
+def _reduction(shape: Shape, dim: int | tuple[int, ...] | None, keepdim: bool) -> tuple[list[int], Shape, Shape]:
+    """The axes to reduce, the shape with those of size 1, and the shape of the result."""
+    dims = range(len(shape)) if dim is None else (dim,) if isinstance(dim, int) else dim
+    axes = [_axis(d, len(shape)) for d in dims]
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"expected each dim once, got {dim}")
     kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
-    return kept, kept if keepdim else tuple(n for i, n in enumerate(shape) if i not in axes)
+    return axes, kept, kept if keepdim else tuple(n for i, n in enumerate(shape) if i not in axes)
 
 
 def _gather(x: Tensor, positions: list[int], shape: Shape) -> Tensor:
     """The values at `positions` of x's flat list. A place that was read twice receives two gradients."""
-    n = len(x.data)
+    data = x.data
 
     def vjp(g: list[float]) -> list[float]:
-        sent = [0.0] * n
+        sent = [0.0] * len(data)
         for p, gi in zip(positions, g, strict=True):
             sent[p] += gi
         return sent
 
-    data = x.data
     return Tensor([data[p] for p in positions], shape, [(x, vjp)])
+
+
+# --- functions of tensors ---------------------------------------------------------------------------------------
+
+
+def tensor(data: Any, *, requires_grad: bool = False) -> Tensor:
+    """A leaf from a number or from nested lists (tuples, ranges) of numbers.
+
+    Raises:
+        ValueError: if `data` is ragged, empty at any level, or holds something that is no number.
+    """
+    values, shape = [data], []
+    while isinstance(values[0], list | tuple | range):
+        n = len(values[0])
+        if not n or any(not isinstance(row, list | tuple | range) or len(row) != n for row in values):
+            raise ValueError(f"expected nested lists of equal lengths, none empty, got {data!s:.80}")
+        shape.append(n)
+        values = [item for row in values for item in row]
+    if not all(isinstance(v, int | float) for v in values):
+        raise ValueError(f"expected numbers or nested lists of numbers, got {data!s:.80}")
+    made = Tensor([float(v) for v in values], tuple(shape))
+    made.requires_grad = requires_grad
+    return made
+
+
+class no_grad:  # noqa: N801  # torch's name
+    """``with no_grad():`` what is computed inside is not recorded, and so costs no memory and has no gradient."""
+
+    def __enter__(self) -> None:
+        self._token = _recording.set(False)
+
+    def __exit__(self, *exception: object) -> None:
+        _recording.reset(self._token)
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -695,7 +632,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([t.unsqueeze(dim) for t in tensors], dim)
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x Wᵀ + b, for each x along the last axis of `input`.
 
     Args:
@@ -717,7 +654,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is not None and bias.shape != (n_out,):
         raise ValueError(f"expected a bias of shape ({n_out},), got {bias.shape}")
     x, w = input.data, weight.data
-    units = list(zip(_rows(w, n_in), bias.data if bias else [0.0] * n_out, strict=True))
+    units = list(zip(_rows(w, n_in), bias.data if bias is not None else [0.0] * n_out, strict=True))
     edges: list[tuple[Tensor, VJP]] = [
         (input, lambda g: _dots(_rows(g, n_out), _columns(w, n_in))),  # G W
         (weight, lambda g: _dots(_columns(g, n_out), _columns(x, n_in))),  # Gᵀ X
@@ -835,7 +772,7 @@ class Linear(Module):
         self.weight = Parameter(tensor(rows))
         self.bias = Parameter(tensor([rng.uniform(-k, k) for _ in range(out_features)])) if bias else None
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         """(…, in_features) → (…, out_features)."""
         return linear(input, self.weight, self.bias)
 
@@ -843,7 +780,7 @@ class Linear(Module):
 class ReLU(Module):
     """`Tensor.relu` as a layer."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         """Same shape."""
         return input.relu()
 
@@ -851,7 +788,7 @@ class ReLU(Module):
 class Tanh(Module):
     """`Tensor.tanh` as a layer."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         """Same shape."""
         return input.tanh()
 
@@ -859,7 +796,7 @@ class Tanh(Module):
 class Sigmoid(Module):
     """`Tensor.sigmoid` as a layer."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         """Same shape."""
         return input.sigmoid()
 
@@ -877,17 +814,17 @@ class Sequential(Module):
         modules = [module for _, module in self._modules_by_name()]
         return modules[index]
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         """What the last module makes of what the one before it made, and so on."""
         for module in self:
-            input = module(input)  # noqa: A001
+            input = module(input)
         return input
 
 
 # --- losses -----------------------------------------------------------------------------------------------------
 
 
-def cross_entropy(input: Tensor, target: Sequence[int]) -> Tensor:  # noqa: A002
+def cross_entropy(input: Tensor, target: Sequence[int]) -> Tensor:
     """The mean of -log softmax(input)[i][target[i]] over the samples: a tensor of shape ().
 
     Args:
@@ -904,7 +841,7 @@ def cross_entropy(input: Tensor, target: Sequence[int]) -> Tensor:  # noqa: A002
     return -input.log_softmax(1)[range(len(target)), list(target)].mean()
 
 
-def mse_loss(input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+def mse_loss(input: Tensor, target: Tensor) -> Tensor:
     """The mean of (input - target)² over all elements, a tensor of shape (); equal shapes, else ValueError."""
     if input.shape != target.shape:
         raise ValueError(f"expected a target of shape {input.shape}, got {target.shape}")
@@ -1014,7 +951,7 @@ class Adam(Optimizer):
 
 
 def batches(n_samples: int, batch_size: int, rng: Random) -> Iterator[list[int]]:
-    """The numbers 0 … n_samples - 1, shuffled by one ``rng.shuffle``, in lists of `batch_size`; the last may be shorter.
+    """0 … n_samples - 1, shuffled by one ``rng.shuffle``, in lists of `batch_size`; the last one may be shorter.
 
     Raises:
         ValueError: if either number is below 1 (before the first list is asked for).

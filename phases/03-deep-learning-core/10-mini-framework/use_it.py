@@ -9,7 +9,6 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, cat, no_grad, stack
-from torch.nn import Parameter
 from torch.nn.functional import linear
 from torch.optim import Optimizer
 from torch.utils.data import BatchSampler
@@ -45,10 +44,17 @@ def tensor(data: Any, *, requires_grad: bool = False) -> Tensor:
     try:
         made = torch.tensor(data, dtype=torch.float64, requires_grad=requires_grad)
     except (TypeError, RuntimeError) as error:
-        raise ValueError(f"expected numbers or nested lists of numbers, got {data!r:.80}: {error}") from error
+        raise ValueError(f"expected numbers or nested lists of numbers, got {data!s:.80}: {error}") from error
     if not made.numel():
-        raise ValueError(f"expected at least one number, got {data!r:.80}")
+        raise ValueError(f"expected at least one number, got {data!s:.80}")
     return made
+
+
+class Parameter(torch.nn.Parameter):
+    """`torch.nn.Parameter`, which would be empty without `data`."""
+
+    def __new__(cls, data: Tensor, requires_grad: bool = True) -> "Parameter":
+        return super().__new__(cls, data, requires_grad)
 
 
 class Module(torch.nn.Module):
@@ -98,7 +104,7 @@ class Sequential(Module, torch.nn.Sequential):
         torch.nn.Sequential.__init__(self, *args)
 
 
-def cross_entropy(input: Tensor, target: Sequence[int]) -> Tensor:  # noqa: A002
+def cross_entropy(input: Tensor, target: Sequence[int]) -> Tensor:
     """`torch.nn.functional.cross_entropy` for a list of classes."""
     try:
         return torch.nn.functional.cross_entropy(input, torch.tensor(target))
@@ -108,7 +114,7 @@ def cross_entropy(input: Tensor, target: Sequence[int]) -> Tensor:  # noqa: A002
         ) from error
 
 
-def mse_loss(input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+def mse_loss(input: Tensor, target: Tensor) -> Tensor:
     """`torch.nn.functional.mse_loss`, which would broadcast, for equal shapes."""
     if input.shape != target.shape:
         raise ValueError(f"expected a target of shape {tuple(input.shape)}, got {tuple(target.shape)}")
