@@ -52,7 +52,7 @@ def unicode_text(latex: str) -> str:
         text = writer.nodelist_to_text(LatexWalker(text, latex_context=walker).get_latex_nodes()[0])
     except Exception:  # whatever is in a formula, the lesson can still be read
         return latex.strip()
-    return _aligned([line for line in map(_tidy, text.split("\n")) if line])
+    return _aligned([line for line in map(_tidy, text.split("\n")) if line]) or latex.strip()
 
 
 def _on_one_line(cases: re.Match[str]) -> str:

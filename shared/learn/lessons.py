@@ -61,4 +61,4 @@ def proof_state(lesson: Lesson) -> str:
     files = (lesson.folder / f"{name}.py" for name in ("build_it", "use_it", "test_equivalence"))
     if any(file.stat().st_mtime > proven for file in files if file.exists()):
         return "changed since"
-    return f"{card['cases']:,} cases, {card['worst']:.0e}"
+    return f"{card['cases']:,} cases, worst {card['worst']:.0e}"

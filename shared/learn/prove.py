@@ -200,7 +200,7 @@ def _print_failures(failures: list[tuple[str, str, str]], verbose: bool) -> None
     shown = failures if verbose else differ[:_SHOWN] or failures
     for _, name, text in shown:
         print(screen.bold(f"{name} fails"))
-        for line in text.replace(f"{ROOT}{os.sep}", "").splitlines():
+        for line in screen.wrapped(text.replace(f"{ROOT}{os.sep}", "")):
             print(f"  {line}".rstrip())
         print()
     if left_out := [failure[1] for failure in failures if failure not in shown]:

@@ -57,7 +57,7 @@ def _example(note: str) -> list[str]:
     if call := re.match(r"(?:Failing test case|Falsifying example): \w+\(\n(.*?)\n\)", note, re.DOTALL):
         arguments = [line.rstrip().removesuffix(",") for line in call[1].splitlines()]
         return ["smallest input found:", *(line for line in arguments if not re.match(r"\s*\w+=<module ", line))]
-    return [] if "reproduce" in note else note.splitlines()
+    return [] if note.startswith("Explanation") or "reproduce" in note else note.splitlines()
 
 
 class _Reporter:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import textwrap
 from typing import Any
 
 from shared.curriculum import Curriculum, Lesson
@@ -79,13 +80,15 @@ def _fate(shipped: Shipped) -> str:
 
 
 def _side_by_side(built: Run, used: Run) -> list[str]:
-    values = [(name, number(value)) for name, value in leaves(built.results)]
+    values = [number(value) for _, value in leaves(built.results)]
     others = [number(value) for _, value in leaves(used.results)]
-    rows = [(name, value, other) for (name, value), other in zip(values, others, strict=True)]
-    left_out = len(rows) - _SHOWN
-    if left_out > 0:
-        rows = rows[:_SHOWN]
-        rows.append((f"and {left_out} more", "", ""))
+    space = screen.width() - max(map(len, [*values, "build_it"])) - max(map(len, [*others, "use_it"])) - 8
+    rows: list[tuple[str, str, str]] = []
+    for (name, _), value, other in list(zip(leaves(built.results), values, others, strict=True))[:_SHOWN]:
+        *above, last = textwrap.wrap(name, max(space, 20)) or [""]
+        rows += [*((line, "", "") for line in above), (last, value, other)]
+    if len(values) > _SHOWN:
+        rows.append((f"and {len(values) - _SHOWN} more", "", ""))
     costs = [
         ("time", screen.duration(built.seconds), screen.duration(used.seconds)),
         ("time to import", screen.duration(built.import_seconds), screen.duration(used.import_seconds)),

@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def columns(rows: Sequence[Sequence[str]], right: Collection[int] = (), gap: int
         .rstrip()
         for row in rows
     ]
+
+
+def wrapped(text: str, margin: int = 2) -> list[str]:
+    """The lines of `text`; on a terminal, none is wider than it is, less `margin`."""
+    limit = width() - margin
+    lines = text.splitlines()
+    return [part for line in lines for part in (textwrap.wrap(line, limit) if len(line) > limit else [line])]
 
 
 def duration(seconds: float) -> str:

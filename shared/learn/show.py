@@ -11,6 +11,15 @@ from shared.learn import screen
 from shared.learn.formulas import unicode_text
 
 _WIDEST = 100  # longer lines of prose are hard to read
+_STYLES = {  # that can be read on a light and on a dark background
+    "markdown.h1": "bold underline",
+    "markdown.h2": "bold underline",
+    "markdown.h3": "bold",
+    "markdown.code": "bold",
+    "markdown.block_quote": "italic",
+    "markdown.link": "none",
+    "markdown.link_url": "underline",
+}
 _FENCED = re.compile(r"^([ \t]*)(`{3,}|~{3,})([^\n]*)\n.*?^\1\2[ \t]*$", re.MULTILINE | re.DOTALL)
 _DETAILS = re.compile(r"<details[^>]*>\s*<summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
@@ -31,9 +40,10 @@ def show(curriculum: Curriculum, options: argparse.Namespace) -> int:
         sys.stdout.write(text)
         return 0
     from rich.console import Console  # noqa: PLC0415
+    from rich.theme import Theme  # noqa: PLC0415
 
     folded = "" if options.solutions else f"twice show {lesson.name} --solutions"
-    console = Console(width=min(screen.width(), _WIDEST), highlight=False)
+    console = Console(width=min(screen.width(), _WIDEST), highlight=False, theme=Theme(_STYLES))
     console.print(_drawn(readable(text, lesson.folder, folded)))
     return 0
 
