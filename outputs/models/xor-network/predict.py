@@ -46,7 +46,10 @@ def read_safetensors(file: Path) -> dict[str, tuple[list[int], list[float]]]:
             raise ValueError(f"{file.name} does not describe {name!r} as a tensor of F64: {entry}")
         if stop > len(data):
             raise ValueError(f"{file.name} is cut short: {name!r} ends at byte {stop} of {len(data)}")
-        tensors[name] = (shape, list(struct.unpack(f"<{math.prod(shape)}d", data[start:stop])))
+        values = list(struct.unpack(f"<{math.prod(shape)}d", data[start:stop]))
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"{file.name}: {name!r} holds values that are not finite")
+        tensors[name] = (shape, values)
         end = stop
     if end != len(data):
         raise ValueError(f"{file.name} has {len(data) - end} bytes too many")

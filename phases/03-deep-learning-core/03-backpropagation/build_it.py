@@ -42,11 +42,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a forward pass leaves for the backward pass, for a network of L layers.
+    """What a forward pass leaves for the backward pass.
 
     Attributes:
-        pre_activations: L matrices. pre_activations[l] is Z = H W + b of layer l, n_samples × n_out of that layer.
-        activations: L + 1 matrices. activations[l] is what goes into layer l, so activations[0] is X,
+        pre_activations: one matrix for each layer: pre_activations[l] is Z = H W + b of layer l, n_samples × n_out of
+            that layer.
+        activations: one matrix more: activations[l] is what goes into layer l, so activations[0] is X,
             activations[l + 1] is f(pre_activations[l]), and activations[-1] are the network's outputs.
     """
 
@@ -136,7 +137,7 @@ def activate(Z: Matrix, activation: str) -> Matrix:
 def derivative(Z: Matrix, activation: str) -> Matrix:
     """f'(Z), element by element: 1, σ(z)(1 - σ(z)), 1 - tanh² z, or 1 where z > 0 and 0 elsewhere.
 
-    ReLU has no derivative at 0; like every framework we say 0 there.
+    ReLU has no derivative at 0; like torch we say 0 there.
 
     Raises:
         ValueError: `activation` is unknown, or Z is no matrix.
@@ -155,7 +156,7 @@ def forward(network: list[Layer], X: Matrix) -> Trace:
     """Z = H W + b and H = f(Z) through every layer, and all of them kept.
 
     Args:
-        network: L layers; n_in of each is n_out of the one before.
+        network: one or more layers; n_in of each is n_out of the one before.
         X: n_samples × n_features, finite; n_features is n_in of the first layer.
 
     Raises:

@@ -45,11 +45,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a forward pass leaves for the backward pass, for a network of L layers.
+    """What a forward pass leaves for the backward pass.
 
     Attributes:
-        pre_activations: L matrices. pre_activations[l] is Z = H W + b of layer l, n_samples × n_out of that layer.
-        activations: L + 1 matrices. activations[l] is what goes into layer l, so activations[0] is X,
+        pre_activations: one matrix for each layer: pre_activations[l] is Z = H W + b of layer l, n_samples × n_out of
+            that layer.
+        activations: one matrix more: activations[l] is what goes into layer l, so activations[0] is X,
             activations[l + 1] is f(pre_activations[l]), and activations[-1] are the network's outputs.
     """
 
