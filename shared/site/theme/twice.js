@@ -55,6 +55,7 @@ async function drawDiagrams() {
         primaryColor: colour("--twice-node"),
         primaryBorderColor: colour("--twice-use"),
         primaryTextColor: colour("--twice-ink"),
+        edgeLabelBackground: colour("--twice-paper"),
         lineColor: colour("--twice-line"),
         textColor: colour("--twice-ink"),
         fontFamily: page.fontFamily,
@@ -67,7 +68,7 @@ async function drawDiagrams() {
       try {
         block.innerHTML = (await mermaid.render(`diagram-${number}`, source)).svg;
         const svg = block.firstElementChild; // on a phone it scrolls rather than shrink out of sight
-        svg.style.minWidth = `${0.7 * svg.viewBox.baseVal.width}px`;
+        svg.style.minWidth = `min(${0.7 * svg.viewBox.baseVal.width}px, 42rem)`;
       } catch (error) {
         reportError(error); // its source stays readable, and the others are drawn
       }
