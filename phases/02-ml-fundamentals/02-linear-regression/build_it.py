@@ -1,6 +1,7 @@
 """Linear regression: the line (or plane) with the least sum of squared errors, and how far to trust it."""
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,9 +40,9 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> LinearModel:
             if infinite); there are fewer than two points; `x` is constant: max - min <= TOLERANCE * max(|x|).
     """
     _check_training([[value] for value in x], y)
-    mean_x, mean_y = _mean(x), _mean(y)
-    covariance = _mean([(xi - mean_x) * (yi - mean_y) for xi, yi in zip(x, y, strict=True)])
-    variance = _mean([(xi - mean_x) ** 2 for xi in x])
+    n, mean_x, mean_y = len(x), _mean(x), _mean(y)
+    dx, dy = [xi - mean_x for xi in x], [yi - mean_y for yi in y]
+    covariance, variance = _dot(dx, dy) / n, _dot(dx, dx) / n
     slope = covariance / variance
     return LinearModel(mean_y - slope * mean_x, [slope])
 
@@ -66,7 +67,7 @@ def solve(A: Sequence[Sequence[float]], b: Sequence[float]) -> Vector:
     if len(A[0]) != n:
         raise ValueError(f"A is {n} × {len(A[0])}: expected as many columns as rows")
     largest = max(abs(value) for row in A for value in row)
-    rows = [[*row, value] for row, value in zip(A, b, strict=True)]
+    rows = [[*A[i], b[i]] for i in range(n)]
     for k in range(n):
         pivot = max(range(k, n), key=lambda i: abs(rows[i][k]))
         if abs(rows[pivot][k]) <= TOLERANCE * largest:
@@ -74,12 +75,13 @@ def solve(A: Sequence[Sequence[float]], b: Sequence[float]) -> Vector:
         rows[k], rows[pivot] = rows[pivot], rows[k]
         for i in range(k + 1, n):
             factor = rows[i][k] / rows[k][k]
-            rows[i] = [value - factor * above for value, above in zip(rows[i], rows[k], strict=True)]
-    x = [0.0] * n
-    for k in reversed(range(n)):
-        known = sum(rows[k][j] * x[j] for j in range(k + 1, n))
-        x[k] = (rows[k][n] - known) / rows[k][k]
-    return x
+            for j in range(k, n + 1):
+                rows[i][j] -= factor * rows[k][j]
+    for k in reversed(range(n)):  # the last column turns into x, from the bottom up
+        for j in range(k + 1, n):
+            rows[k][n] -= rows[k][j] * rows[j][n]
+        rows[k][n] /= rows[k][k]
+    return [row[n] for row in rows]
 
 
 def fit(X: Sequence[Sequence[float]], y: Sequence[float]) -> LinearModel:
@@ -187,15 +189,15 @@ def standard_errors(X: Sequence[Sequence[float]], y: Sequence[float]) -> Vector:
         ValueError: as `fit` does, or there are not more rows than unknowns (n_features + 1), so that nothing is left
             to estimate the noise from.
     """
-    errors = residuals(fit(X, y), X, y)
-    n, n_features = len(X), len(X[0])
+    model = fit(X, y)
+    n, n_features = len(X), len(model.coefficients)
     if n <= n_features + 1:
         raise ValueError(f"X has {n} rows: the noise of {n_features + 1} unknowns needs {n_features + 2}")
-    sigma = _length(errors) / math.sqrt(n - n_features - 1)
+    sigma = _length(residuals(model, X, y)) / math.sqrt(n - n_features - 1)
     columns, means, lengths = _standardize(X)
     R = _products(columns)
-    origin = [-mean / length for mean, length in zip(means, lengths, strict=True)]
-    of_intercept = sigma * math.sqrt(1 / n + _dot(origin, solve(R, origin)))
+    away = [mean / length for mean, length in zip(means, lengths, strict=True)]  # the means, seen from X = 0
+    of_intercept = sigma * math.sqrt(1 / n + _dot(away, solve(R, away)))
     of_coefficients = []
     for j, length in enumerate(lengths):
         unit = [float(i == j) for i in range(n_features)]
@@ -204,12 +206,16 @@ def standard_errors(X: Sequence[Sequence[float]], y: Sequence[float]) -> Vector:
     return [of_intercept, *of_coefficients]
 
 
+def _columns(X: Sequence[Sequence[float]]) -> Matrix:
+    return [[row[j] for row in X] for j in range(len(X[0]))]
+
+
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:
-    return math.fsum(ai * bi for ai, bi in zip(a, b, strict=True))
+    return math.fsum(map(operator.mul, a, b))
 
 
 def _length(values: Sequence[float]) -> float:
@@ -218,10 +224,14 @@ def _length(values: Sequence[float]) -> float:
 
 def _standardize(X: Sequence[Sequence[float]]) -> tuple[Matrix, Vector, Vector]:
     """The columns of `X`, each minus its mean and divided by its length; and those means and lengths."""
-    means = [_mean(column) for column in zip(*X, strict=True)]
-    centred = [[value - mean for value in column] for column, mean in zip(zip(*X, strict=True), means, strict=True)]
-    lengths = [_length(column) for column in centred]
-    columns = [[value / length for value in column] for column, length in zip(centred, lengths, strict=True)]
+    columns, means, lengths = [], [], []
+    for column in _columns(X):
+        mean = _mean(column)
+        centred = [value - mean for value in column]
+        length = _length(centred)
+        columns.append([value / length for value in centred])
+        means.append(mean)
+        lengths.append(length)
     return columns, means, lengths
 
 
@@ -239,28 +249,28 @@ def _check_independent(R: Matrix) -> None:
             raise ValueError(f"feature {j} is collinear: a combination of the features before it")
 
 
-def _check_training(X: Sequence[Sequence[float]], y: Sequence[float]) -> None:
+def _check_training(X: Sequence[Sequence[float]], y: Sequence[float]) -> None:  # given
     _check_data(X, y, "X", "y")
     unknowns = len(X[0]) + 1
     if len(X) < unknowns:
         raise ValueError(f"X has {len(X)} rows: {unknowns} unknowns need at least as many")
-    for j, column in enumerate(zip(*X, strict=True)):
+    for j, column in enumerate(_columns(X)):
         if _is_constant(column):
             raise ValueError(f"feature {j} is constant ({column[0]}): no slope can be told from it")
 
 
-def _is_constant(values: Sequence[float]) -> bool:
+def _is_constant(values: Sequence[float]) -> bool:  # given
     return max(values) - min(values) <= TOLERANCE * max(abs(value) for value in values)
 
 
-def _check_data(X: Sequence[Sequence[float]], y: Sequence[float], name: str, name_y: str) -> None:
+def _check_data(X: Sequence[Sequence[float]], y: Sequence[float], name: str, name_y: str) -> None:  # given
     _check_rows(X, name)
     if len(X) != len(y):
         raise ValueError(f"{name} has {len(X)} rows and {name_y} {len(y)} values: expected as many")
     _check_numbers(y, name_y)
 
 
-def _check_rows(X: Sequence[Sequence[float]], name: str) -> None:
+def _check_rows(X: Sequence[Sequence[float]], name: str) -> None:  # given
     if not X or not X[0]:
         raise ValueError(f"{name} is empty: expected at least one row with at least one number")
     for i, row in enumerate(X):
@@ -269,7 +279,7 @@ def _check_rows(X: Sequence[Sequence[float]], name: str) -> None:
         _check_numbers(row, f"{name}[{i}]")
 
 
-def _check_numbers(values: Sequence[float], name: str) -> None:
+def _check_numbers(values: Sequence[float], name: str) -> None:  # given
     for i, value in enumerate(values):
         if not abs(value) <= LARGEST:  # also true of NaN
             raise ValueError(f"{name}[{i}] is {value}: expected a finite number of size {LARGEST:g} at most")
