@@ -11,6 +11,7 @@ Card = dict[str, Any]
 Link = Callable[[Lesson | Phase], str]
 """From the page being written to the page of a lesson or a phase."""
 
+NBSP = "\u00a0"
 CODE = {
     "build_it.py": "from scratch",
     "use_it.py": "on the framework",
@@ -96,7 +97,7 @@ def split_title(text: str, source: str) -> tuple[str, str]:
 def duration(minutes: int) -> str:
     """Minutes as people say them, e.g. ``2 h 30 min``."""
     hours, rest = divmod(minutes, 60)
-    return " ".join([f"{hours} h"] * (hours > 0) + [f"{rest} min"] * (rest > 0 or hours == 0))
+    return " ".join([f"{hours}{NBSP}h"] * (hours > 0) + [f"{rest}{NBSP}min"] * (rest > 0 or hours == 0))
 
 
 def _facts(lesson: Lesson, phase: Phase, curriculum: Curriculum, link: Link) -> str:
@@ -193,9 +194,9 @@ def _workload(lessons: Iterable[Lesson]) -> str:
         priority: sum(lesson.head["minutes"] for lesson in lessons if lesson.head["priority"] == priority)
         for priority in PRIORITIES
     }
-    shares = ", ".join(f"{priority} {duration(total)}" for priority, total in minutes.items() if total)
-    count = f"{len(lessons)} lesson{'s' * (len(lessons) != 1)}"
-    return f"{count}, {duration(sum(minutes.values()))}: {shares}."
+    shares = [f"{priority} {duration(total)}" for priority, total in minutes.items() if total]
+    text = f"{len(lessons)} lesson{'s' * (len(lessons) != 1)}, {duration(sum(minutes.values()))}"
+    return f"{text}: {', '.join(shares)}." if len(shares) > 1 else f"{text}."
 
 
 def _map(phase: Phase, curriculum: Curriculum, url: Link) -> str:
