@@ -15,6 +15,7 @@ import math
 import re
 import struct
 import sys
+from operator import mul
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +63,7 @@ def probabilities(layers, pixels, largest):
     for i, (rows, biases) in enumerate(layers):
         if i:
             values = [max(v, 0.0) for v in values]
-        values = [sum(w * v for w, v in zip(row, values)) + b for row, b in zip(rows, biases)]
+        values = [sum(map(mul, row, values)) + b for row, b in zip(rows, biases, strict=True)]
     top = max(values)
     powers = [math.exp(v - top) for v in values]
     return [power / sum(powers) for power in powers]
@@ -139,7 +140,7 @@ def main(arguments=None):
         best = max(range(len(shares)), key=shares.__getitem__)
         answer = config["labels"][best]
         if options.json:
-            named = dict(zip(config["labels"], [round(share, 6) for share in shares]))
+            named = dict(zip(config["labels"], [round(share, 6) for share in shares], strict=True))
             print(json.dumps({"line": number, "answer": answer, "probabilities": named}))
         else:
             print(f"line {number}: {answer} ({shares[best]:.1%})")
