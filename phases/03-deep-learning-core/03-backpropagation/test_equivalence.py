@@ -457,6 +457,7 @@ REFUSED = {
     "step, weights of a layer missing": lambda twin: refused_step(twin, weights=[]),
     "step, biases of a layer missing": lambda twin: refused_step(twin, biases=[]),
     "step, weights transposed": lambda twin: refused_step(twin, weights=[[[1.0], [2.0]]]),
+    "step, weights too narrow": lambda twin: refused_step(twin, weights=[[[1.0]]]),
     "step, weights too long": lambda twin: refused_step(twin, weights=[[[1.0, 2.0], [1.0, 2.0]]]),
     "step, biases too short": lambda twin: refused_step(twin, biases=[[1.0]]),
     "train, loss unknown": lambda twin: refused_train(twin, loss="absolute_error"),
