@@ -20,6 +20,7 @@ from shared.ship.run import Run, RunError, ship
 
 _CONTRACT = "shared/proof/test_contract.py"
 _SHOWN = 3  # failures in full
+_FEW = 3  # lessons that one process tests sooner than several do
 
 
 @dataclass
@@ -99,7 +100,7 @@ def _pytest(lessons: Sequence[Lesson], thorough: bool) -> Iterator[dict[str, Any
         command += [str((lesson.folder / "test_equivalence.py").relative_to(ROOT)), "--lesson", lesson.name]
     if thorough:
         command.append("--thorough")
-    if len(lessons) > 1 and importlib.util.find_spec("xdist"):
+    if len(lessons) > _FEW and importlib.util.find_spec("xdist"):
         command += ["-n", "auto"]
     # Without asserts everything would pass; and a test left out by someone's options proves nothing.
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONOPTIMIZE", "PYTEST_ADDOPTS")}

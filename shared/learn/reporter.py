@@ -42,6 +42,8 @@ def explain(error: BaseException) -> str:
     else:
         lines[0] = f"{type(error).__name__}: {lines[0]}"
     for note in getattr(error, "__notes__", []):
+        if note.startswith("Explanation"):  # which lines ran: seldom of use, and long
+            break
         lines += _example(note)
     frames = traceback.extract_tb(error.__traceback__)
     for names in (_LESSON_FILES, ("test_equivalence.py",)):
@@ -57,7 +59,7 @@ def _example(note: str) -> list[str]:
     if call := re.match(r"(?:Failing test case|Falsifying example): \w+\(\n(.*?)\n\)", note, re.DOTALL):
         arguments = [line.rstrip().removesuffix(",") for line in call[1].splitlines()]
         return ["smallest input found:", *(line for line in arguments if not re.match(r"\s*\w+=<module ", line))]
-    return [] if note.startswith("Explanation") or "reproduce" in note else note.splitlines()
+    return [] if "reproduce" in note else note.splitlines()
 
 
 class _Reporter:
