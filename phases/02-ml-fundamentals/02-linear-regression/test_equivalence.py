@@ -637,6 +637,8 @@ def test_tool_reads_many_dialects(build_it: ModuleType, regress: Run, content, a
         (CSV.replace("x,y", ",y"), ["--target", "y"], "column 1 has no name"),
         (CSV, ["--target", "y", "--delimiter", "ab"], "--delimiter"),
         (CSV, ["--target", "x,y", "--delimiter", ";"], "the only column"),
+        ("1,2\n2,5\n3,4\n4,6\n", ["--target", "2"], "row 1 holds numbers"),
+        ("x;y\n1,5;2\n", ["--target", "y"], "row 2, column 'x': '1,5' is not a number (write 1.5)"),
         ("", ["--target", "y"], "row 1 is empty"),
         ("x,y\n", ["--target", "y"], "no row of data"),
         ("x,y\n1,2\n2,3\n", ["--target", "y"], "the data have 2 rows"),
@@ -650,6 +652,7 @@ def test_tool_says_what_is_wrong(build_it: ModuleType, regress: Run, content, ar
     run = regress(content, *arguments)
     assert (run.status, run.out) == (2, "")
     assert complaint in run.err
+    assert run.err.count("\n") == 1
 
 
 def test_shipped_tool_stands_alone(build_it: ModuleType, tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ def number(text: str) -> float:
     except ValueError:
         value = math.nan
     if math.isnan(value) or "_" in text:  # Python reads 1_000; no other program does
-        raise ValueError(f"{text!r} is not a number")
+        hint = f" (write {text.replace(',', '.')})" if re.fullmatch(r"[+-]?\d+,\d+", text) else ""
+        raise ValueError(f"{text!r} is not a number{hint}")
     if abs(value) > LARGEST:
         raise ValueError(f"{text!r} is larger than {LARGEST:g}")
     return value
@@ -74,6 +75,8 @@ def read_table(
     header = [name.strip() for name in lines[0]] if lines else []
     if not any(header):
         raise ValueError("row 1 is empty: it should hold the column names")
+    if all(re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", name, re.IGNORECASE) for name in header):
+        raise ValueError(f"row 1 holds numbers ({header[0]} …): it should hold the column names")
     wanted = [target, *([name for name in header if name != target] if features is None else features)]
     for name in wanted:
         if not name:
@@ -186,7 +189,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line = content.count(b"\n", 0, error.start) + 1
         print(f"regress: row {line} is not UTF-8 text: save the file as UTF-8", file=sys.stderr)
         return 2
-    except (OSError, ValueError, csv.Error) as error:
+    except OSError as error:
+        print(f"regress: {options.file}: {error.strerror}", file=sys.stderr)
+        return 2
+    except (ValueError, csv.Error) as error:
         print(f"regress: {error}", file=sys.stderr)
         return 2
     print(json.dumps(result, indent=2, ensure_ascii=False) if options.json else as_text(result))
