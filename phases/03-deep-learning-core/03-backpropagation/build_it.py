@@ -178,6 +178,8 @@ def forward(network: list[Layer], X: Matrix) -> Trace:
 def squared_error(outputs: Matrix, targets: Matrix) -> tuple[float, Matrix]:
     """The mean of (output - target)² over all elements, samples and outputs alike; and its gradient.
 
+    A square too large for a float is inf, as in torch: write e * e, since e**2 raises OverflowError.
+
     Returns:
         The loss, and dL/d(outputs) = 2 (outputs - targets) / (n_samples · n_outputs), n_samples × n_outputs.
 
@@ -302,6 +304,7 @@ def train(
 
     Returns:
         The trained network, and n_steps losses: losses[k] is the loss after k steps, measured before step k + 1.
+        A run that diverges has inf or NaN among its losses; that is no error.
 
     Raises:
         ValueError: `loss` is unknown, `n_steps` is below 0, or anything that `forward`, the loss or `step` refuses.
