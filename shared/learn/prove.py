@@ -54,8 +54,11 @@ def prove(curriculum: Curriculum, options: argparse.Namespace) -> int:
             ready.append(lesson)
     good = True
     if ready:
-        with screen.progress() as say:
-            outcomes = _test(ready, options, say)
+        if options.verbose:  # a line for each test is progress enough
+            outcomes = _test(ready, options, lambda text: None)
+        else:
+            with screen.progress() as say:
+                outcomes = _test(ready, options, say)
         for number, lesson in enumerate(ready):
             if number:
                 print()
@@ -146,17 +149,14 @@ def _card(lesson: Lesson, outcome: Outcome, verbose: bool) -> bool:
         rows.append(
             ("with", ", ".join(f"{k} {v}" for k, v in {"Python": card["python"], **card["frameworks"]}.items()))
         )
-    print()
-    for line in screen.columns(rows):
-        print(f"  {line}")
-    print()
+    print("", *screen.facts(rows), "", sep="\n")
     _print_failures(outcome.failures, verbose)
     if not outcome.holds("equivalence"):
         print(screen.red(f"not proven: {lesson.name}"))
     elif verdict:
         print(screen.red(f"not proven: {lesson.name}: {verdict}"))
     elif not outcome.holds("contract"):
-        print(screen.red(f"not complete: {lesson.name}: build_it and use_it agree, the lesson's contract is not kept"))
+        print(screen.red(f"not complete: {lesson.name}: build_it and use_it agree, the contract is not kept"))
     else:
         print(screen.green(f"proven: {lesson.name}: build_it and use_it agree"))
         return True

@@ -24,9 +24,7 @@ def run(curriculum: Curriculum, options: argparse.Namespace) -> int:
     with screen.progress() as say:
         shipped = ship(lesson, repeat=REPEAT, progress=lambda twin: say(f"running {lesson.name} with {twin}"))
     print(screen.bold(lesson.title) + screen.dim(f"  {lesson.name}"))
-    print()
-    for line in _side_by_side(shipped.built, shipped.used):
-        print(f"  {line}".rstrip())
+    print("", *(f"  {line}".rstrip() for line in _side_by_side(shipped.built, shipped.used)), "", sep="\n")
     rtol = lesson.meta["ships"].get("rtol", RTOL)
     manifest = json.loads((shipped.folder / MANIFEST).read_text(encoding="utf-8"))
     rows = [
@@ -37,27 +35,24 @@ def run(curriculum: Curriculum, options: argparse.Namespace) -> int:
         ("next", f"twice prove {lesson.name}"),
         ("", f"twice show {lesson.name}"),
     ]
-    print()
-    for line in screen.columns(rows):
-        print(f"  {line}")
+    print("\n".join(screen.facts(rows)))
     return 0
 
 
 def ship_all(curriculum: Curriculum, options: argparse.Namespace) -> int:
     """Rebuild artifacts and the index of all; with ``--check`` only say whether they would change."""
     differ, absent = 0, 0
-    with screen.progress() as say:
-        for lesson in chosen(curriculum, options.lessons, options.all):
-            if sentence := lacks(lesson, "ship_it.py", "build_it.py", "use_it.py"):
-                print(f"not built: {sentence}")
-                absent += 1
-                continue
-            try:
-                said = _ship(lesson, options.check, say)
-            except (ArtifactError, RunError) as error:
-                said = f"fails: {error}"
-            print(f"{lesson.name}: {said}", flush=True)
-            differ += said.startswith(("fails", "differs"))
+    for lesson in chosen(curriculum, options.lessons, options.all):
+        if sentence := lacks(lesson, "ship_it.py", "build_it.py", "use_it.py"):
+            print(f"not built: {sentence}")
+            absent += 1
+            continue
+        try:
+            said = _ship(lesson, options.check)
+        except (ArtifactError, RunError) as error:
+            said = f"fails: {error}"
+        print(f"{lesson.name}: {said}", flush=True)
+        differ += said.startswith(("fails", "differs"))
     if options.check:
         file = OUTPUTS / "README.md"
         if not file.is_file() or file.read_text(encoding="utf-8") != index(curriculum):
@@ -68,8 +63,9 @@ def ship_all(curriculum: Curriculum, options: argparse.Namespace) -> int:
     return 1 if differ else 2 if absent else 0
 
 
-def _ship(lesson: Lesson, check: bool, say: Any) -> str:
-    shipped = ship(lesson, replace=not check, progress=lambda twin: say(f"building {lesson.name} with {twin}"))
+def _ship(lesson: Lesson, check: bool) -> str:
+    with screen.progress() as say:
+        shipped = ship(lesson, replace=not check, progress=lambda twin: say(f"building {lesson.name} with {twin}"))
     if check and shipped.fate != "unchanged":
         return f"differs: {shipped.fate if shipped.fate != 'new' else 'nothing is shipped yet'}"
     return _fate(shipped)

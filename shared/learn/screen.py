@@ -57,9 +57,20 @@ def columns(rows: Sequence[Sequence[str]], right: Collection[int] = (), gap: int
 
 def wrapped(text: str, margin: int = 2) -> list[str]:
     """The lines of `text`; on a terminal, none is wider than it is, less `margin`."""
-    limit = width() - margin
-    lines = text.splitlines()
-    return [part for line in lines for part in (textwrap.wrap(line, limit) if len(line) > limit else [line])]
+    wrapper = textwrap.TextWrapper(width() - margin, break_long_words=False, break_on_hyphens=False)
+    return [
+        part for line in text.splitlines() for part in (wrapper.wrap(line) if len(line) > wrapper.width else [line])
+    ]
+
+
+def facts(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Names with what is said of them, indented; on a terminal, long texts go on below their beginning."""
+    lines = []
+    margin = max(len(name) for name, _ in rows) + 4
+    for name, text in rows:
+        for i, part in enumerate(wrapped(text, margin)):
+            lines.append(f"  {name if not i else '':{margin - 2}}{part}")
+    return lines
 
 
 def duration(seconds: float) -> str:
@@ -97,7 +108,10 @@ def shown(path: Path) -> str:
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """A function that says what is going on: one moving line on a terminal, else nothing twice; on stderr."""
+    """A function that says what is going on: one moving line on a terminal, else a line each time; on stderr.
+
+    Nothing may be printed meanwhile: rich would send it to stderr as well.
+    """
     if not sys.stderr.isatty():
         yield lambda text: print(text, file=sys.stderr, flush=True)
         return

@@ -32,7 +32,7 @@ def ship(twin, folder):
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of shared/ with two fresh lessons; the second one's build_it is wrong for a single value."""
     house = tmp_path_factory.mktemp("house")
-    skip = shutil.ignore_patterns("node_modules", "__pycache__", "tests", "site")
+    skip = shutil.ignore_patterns("node_modules", "tests", "site")
     shutil.copytree(ROOT / "shared", house / "shared", ignore=skip)
     (house / "phases").mkdir()
     for name in ("phases/__init__.py", "phases/conftest.py", "pyproject.toml"):
@@ -86,7 +86,6 @@ def test_new_lessons_agree_and_prove_finds_what_is_wrong(house: Path) -> None:
 def test_a_killed_ship_leaves_the_old_artifact_and_the_next_one_works(house: Path) -> None:
     shipped = house / "outputs" / "prompts" / "slow-mean"
     assert twice(house, "ship", "slow-mean").stdout == "means/slow-mean: new\n"
-    assert twice(house, "ship", "slow-mean", "--check").returncode == 0
     before = check(shipped)
 
     build_it = house / "phases" / "01-means" / "03-slow-mean" / "build_it.py"

@@ -101,4 +101,4 @@ def test_a_terminal_gets_it_drawn(
     monkeypatch.setattr(screen, "is_terminal", lambda: True)
     assert main(["--root", str(tmp_path), "show", "b"]) == 0
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines == ["", "Title", "", "MOTTO", "", "Bold xᵢ, here (https://e.org)"]
+    assert [line for line in lines if line] == ["Title", "MOTTO", "Bold xᵢ, here (https://e.org)"]
