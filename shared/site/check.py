@@ -31,6 +31,9 @@ POLICY = (
 SECONDS_A_PAGE = 30
 
 
+_CODE = re.compile(r"<code\b.*?</code>", re.DOTALL)
+
+
 class _Loads(HTMLParser):
     """Collects what a browser loads for a page by itself; a link that a reader may follow is not among it."""
 
@@ -56,7 +59,7 @@ class _Loads(HTMLParser):
 def loads_of_html(text: str) -> list[str]:
     """The addresses that an HTML or SVG file loads."""
     parser = _Loads()
-    parser.feed(text)
+    parser.feed(_CODE.sub("", text))  # code loads nothing, and is most of a lesson's page
     return parser.found
 
 
@@ -73,7 +76,7 @@ def is_foreign(address: str) -> bool:
 
 def faults_in_html(text: str) -> Iterator[str]:
     """Markdown that reached the page as it was typed: usually a missing empty line or indentation."""
-    prose = re.sub(r"<(pre|code|script|style)\b.*?</\1>", "", text, flags=re.DOTALL)
+    prose = re.sub(r"<(pre|script|style)\b.*?</\1>", "", _CODE.sub("", text), flags=re.DOTALL)
     prose = re.sub(r"(class=\"arithmatex\">).*?(?=</)", r"\1", prose, flags=re.DOTALL)
     patterns = {
         "a list needs an empty line before it": r"<p>[^<]*(?:<(?!/p>)[^<]*)*?\n *(?:[-*+]|1\.) +\S",

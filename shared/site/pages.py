@@ -16,7 +16,6 @@ CODE = {
     "build_it.py": "from scratch",
     "use_it.py": "on the framework",
     "test_equivalence.py": "the proof",
-    "ship_it.py": "what it ships",
 }
 
 
@@ -182,7 +181,7 @@ def _listings(lesson: Lesson) -> str:
     for name, what in CODE.items():
         code = (lesson.folder / name).read_text(encoding="utf-8").strip("\n")
         summary = f"<code>{name}</code> {what}, {code.count(chr(10)) + 1} lines"
-        parts.append(_details(summary, _fence('python linenums="1"', code), id_=name))
+        parts.append(_details(summary, _fence("python", code), id_=name))
     return "\n\n".join(parts)
 
 
@@ -244,7 +243,7 @@ def _block(classes: str, text: str) -> str:
 
 
 def _details(summary: str, text: str, id_: str = "") -> str:
-    mark = f' id="{id_}"' * bool(id_)
+    mark = f' id="{id_}" data-search-exclude="1"' * bool(id_)
     return f'<details{mark} markdown="1">\n<summary>{summary}</summary>\n\n{text}\n\n</details>'
 
 

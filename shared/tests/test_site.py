@@ -162,7 +162,7 @@ def test_a_lesson_page_has_facts_quiz_and_sources_but_no_hint(project: Path) -> 
     before, _, answer = text.partition("<summary>Answer</summary>")
     assert "- **C.** up" in before
     assert answer.strip().startswith("**C.** It rises.")
-    assert '````python linenums="1"\n"""Code with ``` in it."""\n````' in text
+    assert '````python\n"""Code with ``` in it."""\n````' in text
     assert '```{ .python .build_it title="build_it.py" }' in text
     curves = made(project, "lessons/second/curves/index.md")
     assert "- **Needs first** [Lines](../../first/lines/index.md)" in curves
