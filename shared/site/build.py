@@ -33,9 +33,11 @@ CONTRIBUTE = {
 LESSONS = "lessons/index.md"
 NEEDED = {"title", "priority", "minutes", "proves", "sources", "ships"}
 VENDORED = {
+    "katex/LICENSE": "katex",
     "katex/dist/katex.min.js": "katex",
     "katex/dist/katex.min.css": "katex",
     "katex/dist/fonts/*.woff2": "katex/fonts",
+    "@mermaid-js/tiny/LICENSE": "mermaid",
     "@mermaid-js/tiny/dist/mermaid.tiny.js": "mermaid",
 }
 # One pass over Markdown: whatever comes first in the text decides what it is, so links in code stay as they are.
@@ -47,7 +49,7 @@ _TOKENS = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 # A block cut from one of the twins: the class gives it the twin's colour.
-_TWIN = re.compile(r"""^( *[`~]{3,})python title="(build_it|use_it)\.py"[ \t]*$""", re.MULTILINE)
+_TWIN = re.compile(r"""^( *[`~]{3,})python title="(build_it|use_it)\.py"[ \t]*(?=\n)""")
 
 
 def write_pages(root: Path, out: Path) -> list[Any]:
