@@ -94,6 +94,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has left, as in `twice list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except KeyError as error:
+        return _complain(f"a lesson.toml has no {error}; 'twice list' says which")
     except (OSError, ValueError, RuntimeError) as error:
         from shared.ship.artifact import ArtifactError  # noqa: PLC0415  # not needed where nothing goes wrong
         from shared.ship.run import RunError  # noqa: PLC0415

@@ -1,10 +1,13 @@
 """Which lessons a command is about, whether they can run here, and what is known of their proof."""
 
 import importlib.util
+import os
 from collections.abc import Sequence
 
 from shared.curriculum import Curriculum, Lesson
 from shared.proof.card import card_file, read_card
+
+_PROVEN_FILES = ("build_it.py", "use_it.py", "test_equivalence.py")
 
 
 class UsageError(ValueError):
@@ -49,15 +52,14 @@ def require(lesson: Lesson, *files: str) -> None:
 
 def proof_state(lesson: Lesson) -> str:
     """What is known here of the lesson's proof: cases and worst difference, or why there is none."""
-    root = lesson.folder.parents[2]
-    card = read_card(lesson.name, root)
+    card = read_card(lesson.name, lesson.root)
     tests = card.get("tests", {})
     if not tests:
         return "not proven here"
     if not tests["passed"] or tests["failed"] or tests["skipped"]:
         return "fails"
-    proven = card_file(lesson.name, root).stat().st_mtime
-    files = (lesson.folder / f"{name}.py" for name in ("build_it", "use_it", "test_equivalence"))
-    if any(file.stat().st_mtime > proven for file in files if file.exists()):
-        return "changed since"
+    proven = card_file(lesson.name, lesson.root).stat().st_mtime
+    with os.scandir(lesson.folder) as files:
+        if any(file.name in _PROVEN_FILES and file.stat().st_mtime > proven for file in files):
+            return "changed since"
     return f"{card['cases']:,} cases, worst {card['worst']:.0e}"

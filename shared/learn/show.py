@@ -9,6 +9,7 @@ from pathlib import Path
 from shared.curriculum import Curriculum
 from shared.learn import screen
 from shared.learn.formulas import unicode_text
+from shared.learn.lessons import UsageError
 
 _WIDEST = 100  # longer lines of prose are hard to read
 _STYLES = {  # that can be read on a light and on a dark background
@@ -35,7 +36,10 @@ _INLINE = re.compile(f"{_CODE}|{_FORMULA}", re.DOTALL)
 def show(curriculum: Curriculum, options: argparse.Namespace) -> int:
     """Print the README of a lesson: drawn on a terminal, the raw Markdown elsewhere."""
     lesson = curriculum.find(options.lesson)
-    text = (lesson.folder / "README.md").read_text(encoding="utf-8")
+    readme = lesson.folder / "README.md"
+    if not readme.is_file():
+        raise UsageError(f"{lesson.name} has no README.md yet")
+    text = readme.read_text(encoding="utf-8")
     if not screen.is_terminal():
         sys.stdout.write(text)
         return 0

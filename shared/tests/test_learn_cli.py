@@ -146,6 +146,17 @@ def test_list_names_a_bad_lesson_and_shows_the_others(twice: Twice, root: Path) 
     assert "deep-nets/grand has no lesson.toml" in err
 
 
+def test_what_a_lesson_lacks_is_named(twice: Twice, root: Path) -> None:
+    folder = root / "phases" / "01-first-steps" / "01-mean-and-variance"
+    (folder / "README.md").unlink()
+    assert twice("show", "1/1") == (2, "", "twice: first-steps/mean-and-variance has no README.md yet\n")
+    (folder / "use_it.py").unlink()
+    assert "has no use_it.py yet" in twice("run", "1/1")[2]
+    (folder / "lesson.toml").write_text("minutes = 3", encoding="utf-8")
+    assert twice("path", "1/1") == (2, "", "twice: a lesson.toml has no 'title'; 'twice list' says which\n")
+    assert "lesson.toml has no 'title'" in twice("list")[2]
+
+
 def test_path_in_order_with_hours(twice: Twice) -> None:
     code, out, _ = twice("path", "grand")
     lines = out.splitlines()
