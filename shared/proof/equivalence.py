@@ -12,9 +12,16 @@ from typing import Any, NamedTuple
 RTOL, ATOL = 1e-9, 1e-12
 
 
+TWINS = ("build_it", "use_it")
+
+
 @dataclass
 class Record:
-    """What was compared since the last reset: the plugin reads it after each test, for the proof card."""
+    """What was compared since the last reset: the plugin reads it after each test, for the proof card.
+
+    `cases` counts every comparison. The others tell of twin against twin alone: a comparison with a witness (finite
+    differences, a published table) passes its own `names`, and may need a looser tolerance.
+    """
 
     cases: int = 0
     worst: float = 0.0
@@ -33,13 +40,16 @@ class Difference(NamedTuple):
     message: str
 
 
+class Comparison(NamedTuple):
+    """The report of a mismatch (empty where there is none), and the worst relative difference with its place."""
+
+    report: str
+    worst: float
+    worst_at: str
+
+
 def assert_equivalent(
-    built: object,
-    used: object,
-    rtol: float = RTOL,
-    atol: float = ATOL,
-    *,
-    names: tuple[str, str] = ("build_it", "use_it"),
+    built: object, used: object, rtol: float = RTOL, atol: float = ATOL, *, names: tuple[str, str] = TWINS
 ) -> None:
     """Assert that two nested values are equal, numbers within ``|a - b| <= atol + rtol * max(|a|, |b|)``.
 
@@ -52,36 +62,42 @@ def assert_equivalent(
         used: from ``use_it``.
         rtol: relative tolerance. Where it is looser than the default, write the reason beside it.
         atol: absolute tolerance, for values near zero.
-        names: what the report calls the two sides.
+        names: what the report calls the two sides. Name a witness that is no twin: ``("build_it", "by hand")``.
 
     Raises:
-        AssertionError: naming the path, both values and their relative difference.
+        AssertionError: naming the path, both values and how far they are apart.
     """
+    found = compare_values(built, used, rtol, atol, names)
     record.cases += 1
-    record.rtol, record.atol = max(record.rtol, rtol), max(record.atol, atol)
-    if report := differences(built, used, rtol, atol, names=names):
-        raise AssertionError(report)
+    if names == TWINS:
+        record.rtol, record.atol = max(record.rtol, rtol), max(record.atol, atol)
+        if found.worst > record.worst:
+            record.worst, record.worst_at = found.worst, found.worst_at
+    if found.report:
+        raise AssertionError(found.report)
 
 
 def differences(
-    built: object,
-    used: object,
-    rtol: float = RTOL,
-    atol: float = ATOL,
-    *,
-    names: tuple[str, str] = ("build_it", "use_it"),
+    built: object, used: object, rtol: float = RTOL, atol: float = ATOL, *, names: tuple[str, str] = TWINS
 ) -> str:
     """What `assert_equivalent` would report, or an empty string where the two agree."""
+    return compare_values(built, used, rtol, atol, names).report
+
+
+def compare_values(
+    built: object, used: object, rtol: float = RTOL, atol: float = ATOL, names: tuple[str, str] = TWINS
+) -> Comparison:
+    """Compare as `assert_equivalent` does, and return what there is to say."""
     left, right = _plain(built), _plain(used)
-    comparison = _Comparison(rtol, atol, names)
-    found = next(comparison.walk(left, right, ""), None)
+    walk = _Walk(rtol, atol, names)
+    found = next(walk.values(left, right, ""), None)
     if found is None:
-        return ""
+        return Comparison("", walk.worst, walk.worst_at)
     report = f"{found.path or 'the value'}: {found.message}"
     if isinstance(left, dict) and isinstance(right, dict):
         agreed = _last_agreed(left, right, rtol, atol)
-        report += f"\nlast that agreed: {agreed}" if agreed else "\nnothing before it agreed: it is the first"
-    return report
+        report += f"\nlast that agreed: {agreed}" if agreed else "\nit is the first value compared"
+    return Comparison(report, walk.worst, walk.worst_at)
 
 
 def assert_same_error(call: Callable[[Any], object], build_it: ModuleType, use_it: ModuleType) -> None:
@@ -162,11 +178,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | complex) and not isinstance(value, bool)
 
 
-class _Comparison:
+class _Walk:
     def __init__(self, rtol: float, atol: float, names: tuple[str, str]) -> None:
         self.rtol, self.atol, self.names = rtol, atol, names
+        self.worst, self.worst_at = 0.0, ""
 
-    def walk(self, a: Any, b: Any, path: str) -> Iterator[Difference]:
+    def values(self, a: Any, b: Any, path: str) -> Iterator[Difference]:
         if _is_number(a) and _is_number(b):
             yield from self.number(a, b, path)
         elif isinstance(a, list) and isinstance(b, list):
@@ -176,7 +193,7 @@ class _Comparison:
                 yield Difference(path, f"{self.names[0]} has the names {list(a)}, {self.names[1]} {list(b)}")
                 return
             for key in a:
-                yield from self.walk(a[key], b[key], f"{path}.{key}" if path else str(key))
+                yield from self.values(a[key], b[key], f"{path}.{key}" if path else str(key))
         elif type(a) is not type(b):
             yield Difference(path, self.both(a, b, f"{type(a).__name__} against {type(b).__name__}"))
         elif a != b:
@@ -194,16 +211,14 @@ class _Comparison:
                 message += ": one is the transpose of the other"
             yield Difference(path, message)
             return
-        items = (found for i, pair in enumerate(zip(a, b, strict=True)) for found in self.walk(*pair, f"{path}[{i}]"))
+        items = (found for i, pair in enumerate(zip(a, b, strict=True)) for found in self.values(*pair, f"{path}[{i}]"))
         first = next(items, None)
         if first is None:
             return
         shape = shapes[0]
         if shape is not None and len(shape) == 2 and shape[0] == shape[1] > 1:
             transposed = [list(column) for column in zip(*b, strict=True)]
-            if next(
-                _Comparison(self.rtol, self.atol, self.names).walk(a[0], transposed[0], ""), None
-            ) is None and not differences(a[1:], transposed[1:], self.rtol, self.atol):
+            if not differences(a, transposed, self.rtol, self.atol):
                 yield Difference(
                     path, f"{first.message}; shape {shape} is right, but one is the transpose of the other"
                 )
@@ -215,19 +230,19 @@ class _Comparison:
         if a == b or (cmath.isnan(a) and cmath.isnan(b)):
             return
         size = max(abs(a), abs(b))
-        if math.isfinite(size):
-            # |a - b| <= atol + rtol * size, written as one number to compare with rtol
-            relative = (
-                abs(a - b) / (size + self.atol / self.rtol)
-                if self.rtol
-                else (math.inf if abs(a - b) > self.atol else 0.0)
-            )
-        else:
+        apart, allowed = abs(a - b), self.atol + self.rtol * size
+        if not math.isfinite(size):
+            apart = allowed = math.inf
             relative = math.inf
-        if relative > record.worst:
-            record.worst, record.worst_at = relative, path
-        if not relative <= self.rtol:
-            yield Difference(path, self.both(a, b, f"relative difference {relative:.1e}, allowed {self.rtol:.0e}"))
+        elif self.rtol:  # at most rtol exactly where apart <= allowed
+            relative = apart / (size + self.atol / self.rtol)
+        else:
+            relative = apart / size
+        if relative > self.worst:
+            self.worst, self.worst_at = relative, path
+        if apart > allowed or math.isinf(apart):
+            why = f"{apart:.1e} apart, allowed {allowed:.0e}" if math.isfinite(apart) else ""
+            yield Difference(path, self.both(a, b, why))
 
     def both(self, a: Any, b: Any, why: str = "") -> str:
         return f"{self.names[0]} {a!r}, {self.names[1]} {b!r}" + (f" ({why})" if why else "")

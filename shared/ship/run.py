@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.curriculum import ROOT, Lesson, load
-from shared.proof.equivalence import RTOL, differences, record
+from shared.proof.equivalence import RTOL, compare_values
 from shared.ship.artifact import OUTPUTS, ArtifactError, build, compare, place, read_manifest
 from shared.ship.checks import check
 
@@ -85,15 +85,14 @@ def ship(
             progress(twin)
             (staging / twin).mkdir()
             runs.append(run(lesson, twin, staging / twin, repeat))
-        record.worst = 0.0
-        if difference := differences(runs[0].results, runs[1].results, rtol):
-            raise ArtifactError(f"the twins' results differ: {difference}")
-        worst = record.worst
+        results = compare_values(runs[0].results, runs[1].results, rtol)
+        if results.report:
+            raise ArtifactError(f"the twins' results differ: {results.report}")
         if difference := compare(staging / TWINS[0], staging / TWINS[1], rtol):
             raise ArtifactError(f"the twins ship different artifacts: {difference}")
         check(staging / TWINS[0])
         fate = _settle(staging / TWINS[0], destination, rtol, replace)
-        return Shipped(runs[0], runs[1], worst, destination, fate)
+        return Shipped(runs[0], runs[1], results.worst, destination, fate)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -60,7 +60,7 @@ def test_equal_values_pass(a: object, b: object) -> None:
 @pytest.mark.parametrize(
     ("a", "b", "says"),
     [
-        (1.0, 1.00001, r"the value: build_it 1.0, use_it 1.00001 \(relative difference 1.0e-05, allowed 1e-09\)"),
+        (1.0, 1.00001, r"the value: build_it 1.0, use_it 1.00001 \(1.0e-05 apart, allowed 1e-09\)"),
         ({"layers": [{"w": [1, 2, 3]}]}, {"layers": [{"w": [1, 2, 4]}]}, r"layers\[0\]\.w\[2\]: build_it 3, use_it 4"),
         ([[1, 2, 3]], [[1], [2], [3]], r"shape \(1, 3\), use_it shape \(3, 1\): one is the transpose of the other"),
         ([[1, 2], [3, 4]], [[1, 3], [2, 4]], r"shape \(2, 2\) is right, but one is the transpose"),
@@ -74,7 +74,7 @@ def test_equal_values_pass(a: object, b: object) -> None:
         ([1.0], 1.0, "list against float"),
         ("a", "b", "build_it 'a', use_it 'b'"),
         ({"a": 1}, {"b": 1}, r"build_it has the names \['a'\], use_it \['b'\]"),
-        (1e-13, 2e-12, "relative difference"),
+        (1e-13, 2e-12, "1.9e-12 apart, allowed 1e-12"),
     ],
 )
 def test_different_values_are_reported(a: object, b: object, says: str) -> None:
@@ -88,7 +88,7 @@ def test_named_quantities_say_what_was_still_right() -> None:
     report = differences(built, used)
     assert report.startswith("dz[0]: build_it 3.0, use_it 4.0")
     assert report.endswith("last that agreed: loss")
-    assert "it is the first" in differences({"z": 1}, {"z": 2})
+    assert "it is the first value compared" in differences({"z": 1}, {"z": 2})
 
 
 @given(strategies.floats(), strategies.floats(), st.sampled_from([1e-3, 1e-9]))
@@ -102,11 +102,24 @@ def test_the_tolerance_is_the_stated_formula(a: float, b: float, rtol: float) ->
 def test_what_was_compared_is_recorded() -> None:
     record.__init__()  # type: ignore[misc]
     assert_equivalent([1.0, 2.0], [1.0, 2.0])
-    assert_equivalent({"w": [1.0, 1000.0]}, {"w": [1.0, 1000.001]}, rtol=1e-3)
-    assert record.cases == 2
-    assert record.worst == pytest.approx(1e-6, rel=1e-3)
+    assert_equivalent({"w": [1.0, 1000.0]}, {"w": [1.0, 1000.001]}, rtol=1e-6)
+    with pytest.raises(AssertionError):
+        assert_equivalent({"a": 5.0, "w": [1.0, 4.0]}, {"a": 5.1, "w": [1.0, 2.0]}, rtol=0.05)
+    assert (record.cases, record.rtol) == (3, 0.05)
+    assert record.worst == pytest.approx(0.5)
     assert record.worst_at == "w[1]"
-    assert record.rtol == 1e-3
+
+
+def test_a_witness_counts_as_a_case_but_not_for_the_worst_difference() -> None:
+    record.__init__()  # type: ignore[misc]
+    assert_equivalent(1.0, 1.0001, rtol=1e-3, names=("build_it", "finite differences"))
+    assert (record.cases, record.worst, record.rtol) == (1, 0.0, 0.0)
+
+
+def test_an_exact_comparison_allows_nothing() -> None:
+    assert_equivalent([0.1, -0.0], [0.1, 0.0], rtol=0, atol=0)
+    with pytest.raises(AssertionError, match="allowed 0e"):
+        assert_equivalent(0.1, 0.1 + 2e-17, rtol=0, atol=0)
 
 
 def module(name: str, source: str) -> ModuleType:
