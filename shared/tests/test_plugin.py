@@ -59,3 +59,8 @@ def test_a_file_that_is_not_there_is_a_usage_error(add_lesson: Add) -> None:
     done = prove(add_lesson("90-fake/01-double"), "--build-it", "linear-regression=nowhere.py")
     assert done.returncode == 4
     assert "--build-it wants LESSON=FILE" in done.stderr
+
+
+def test_a_plain_assert_shows_its_values(add_lesson: Add) -> None:
+    test = "def test_double(build_it):\n    assert build_it.double(3.0) == 7.0\n"
+    assert "assert 6.0 == 7.0" in prove(add_lesson("90-fake/01-plain", test_equivalence__py=test)).stdout
