@@ -14,7 +14,7 @@ from shared.ship.artifact import MANIFEST, OUTPUTS, ArtifactError, index, write_
 from shared.ship.run import Run, RunError, Shipped, ship
 
 REPEAT = 5  # a time is the median of so many runs, or of as many as fit into a second
-_SHOWN = 24  # values on the screen
+_SHOWN = 30  # values on the screen
 
 
 def run(curriculum: Curriculum, options: argparse.Namespace) -> int:
@@ -31,7 +31,8 @@ def run(curriculum: Curriculum, options: argparse.Namespace) -> int:
         ("worst", f"{screen.difference(shipped.worst)} (allowed {rtol:.0e})"),
         ("speed", screen.ratio(shipped.built.seconds, shipped.used.seconds)),
         ("artifact", f"{screen.shown(shipped.folder)} ({_fate(shipped)})"),
-        ("use it", f"cd {screen.shown(shipped.folder)} && {manifest['use']}"),
+        ("use it", f"cd {screen.shown(shipped.folder)}"),
+        ("", manifest["use"]),
         ("next", f"twice prove {lesson.name}"),
         ("", f"twice show {lesson.name}"),
     ]
@@ -72,7 +73,7 @@ def _ship(lesson: Lesson, check: bool) -> str:
 
 
 def _fate(shipped: Shipped) -> str:
-    return shipped.fate if shipped.fate in ("new", "unchanged") else f"replaced; before, {shipped.fate}"
+    return shipped.fate if shipped.fate in ("new", "unchanged") else f"replaced: {shipped.fate}"
 
 
 def _side_by_side(built: Run, used: Run) -> list[str]:

@@ -2,12 +2,14 @@
 
 import argparse
 import ast
+import builtins
 import contextlib
+import dis
 import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NoReturn
 
 from shared.curriculum import UnknownLessonError, load
@@ -215,6 +217,26 @@ def _tidy(text: str) -> str:
             out += ["", ""]
         out.append(line)
     return "\n".join(out).rstrip() + "\n"
+
+
+def lost_helpers(source: str) -> list[str]:
+    """Names that the stub of `source` still uses, and that its cutting took away: helpers to mark ``# given``."""
+    text = stub(source)
+    defined = set(dir(builtins)) | {"__name__", "__file__"}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            defined.add(node.id)
+        elif isinstance(node, ast.alias):
+            defined.add((node.asname or node.name).partition(".")[0])
+    codes, lost = [compile(text, "stub", "exec")], set()
+    while codes:
+        code = codes.pop()
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        loads = ("LOAD_GLOBAL", "LOAD_NAME")
+        lost |= {step.argval for step in dis.get_instructions(code) if step.opname in loads} - defined
+    return sorted(lost - {"__qualname__", "__module__"})
 
 
 def main() -> None:

@@ -212,6 +212,13 @@ def test_build_it_runs_on_the_interpreter_alone(lesson: Lesson) -> None:
     assert done.stdout.strip(), "build_it.py prints nothing when run: end it with one small example under __main__"
 
 
+def test_the_stub_stands(lesson: Lesson) -> None:
+    lost = interface.lost_helpers((lesson.folder / "build_it.py").read_text(encoding="utf-8"))
+    assert not lost, (
+        f"build_it.py: what is '# given' uses {lost}, which the stub loses: end their def lines with # given"
+    )
+
+
 def test_twins_have_the_same_interface(lesson: Lesson) -> None:
     built = twin(lesson, "build_it")
     undocumented = [

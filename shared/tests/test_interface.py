@@ -128,6 +128,16 @@ def test_a_stub_of_a_stub_is_itself() -> None:
     assert interface.stub(STUB.lstrip()) == STUB.lstrip()
 
 
+def test_a_given_function_that_calls_a_lost_helper_is_found() -> None:
+    assert interface.lost_helpers(SOURCE.lstrip().replace("import math", "from dataclasses import dataclass")) == []
+    broken = (
+        SOURCE.lstrip()
+        .replace("import math", "from dataclasses import dataclass")
+        .replace("return x + 1", "return _helper(x) + 1")
+    )
+    assert interface.lost_helpers(broken) == ["_helper"]
+
+
 def make(name: str, source: str, folder: Path) -> ModuleType:
     file = folder / f"{name}.py"
     file.write_text(dedent(source), encoding="utf-8")

@@ -248,7 +248,7 @@ def test_run_shows_both_sides_and_what_is_next(twice: Twice, monkeypatch: pytest
     for text in (
         "build_it use_it",
         "slope 0.3 0.3",
-        "and 19 more",
+        "and 13 more",
         "time 2.00 s 500 ms",
         "time to import 10.0 ms 1.50 s",
         "peak memory 20 MB 90 MB",

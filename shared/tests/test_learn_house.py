@@ -113,6 +113,6 @@ def test_a_killed_ship_leaves_the_old_artifact_and_the_next_one_works(house: Pat
     assert check(shipped) == before
 
     again = twice(house, "ship", "slow-mean")
-    assert again.stdout == "means/slow-mean: replaced; before, prompt.md: the bytes differ\n"
+    assert again.stdout == "means/slow-mean: replaced: prompt.md: the bytes differ\n"
     assert check(shipped)["measured"] == {"mean": 5.0}
     assert "slow-mean" in (house / "outputs" / "README.md").read_text(encoding="utf-8")
