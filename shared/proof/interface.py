@@ -222,7 +222,7 @@ def _tidy(text: str) -> str:
 def lost_helpers(source: str) -> list[str]:
     """Names that the stub of `source` still uses, and that its cutting took away: helpers to mark ``# given``."""
     text = stub(source)
-    defined = set(dir(builtins)) | {"__name__", "__file__"}
+    defined = set(dir(builtins))
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             defined.add(node.name)
@@ -236,7 +236,7 @@ def lost_helpers(source: str) -> list[str]:
         codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
         loads = ("LOAD_GLOBAL", "LOAD_NAME")
         lost |= {step.argval for step in dis.get_instructions(code) if step.opname in loads} - defined
-    return sorted(lost - {"__qualname__", "__module__"})
+    return sorted(name for name in lost if not name.startswith("__"))
 
 
 def main() -> None:
