@@ -4,7 +4,9 @@ import copy
 import gc
 import json
 import math
+import runpy
 import struct
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -941,3 +943,16 @@ def test_load_file_needs_a_file(build_it, use_it, tmp_path):
     for twin in (build_it, use_it):
         with pytest.raises(OSError, match="absent"):
             twin.load_file(tmp_path / "absent")
+
+
+def test_the_shipped_predictor_computes_what_the_model_does(build_it, use_it, tmp_path):
+    predictor = runpy.run_path(str(Path(__file__).with_name("predict.py")))
+    config = {"labels": list("0123456789"), "largest": 16, "layers": ["0", "2"]}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    for twin in (build_it, use_it):
+        model = network(twin, 6, (64, 5, 10), "ReLU")
+        twin.save_file(model.state_dict(), tmp_path / "model.safetensors")
+        layers, _ = predictor["load"](tmp_path)
+        answered = [predictor["probabilities"](layers, row[:64], 16) for row in DIGITS[:3]]
+        expected = model(twin.tensor([row[:64] for row in DIGITS[:3]]) / 16).softmax(1)
+        assert_equivalent(answered, expected, names=("predict.py", "the model"))

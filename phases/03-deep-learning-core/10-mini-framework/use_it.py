@@ -38,6 +38,8 @@ __all__ = [
     "tensor",
 ]
 
+torch.set_num_threads(1)  # on tensors this small, waking a second thread costs more than the work
+
 
 def tensor(data: Any, *, requires_grad: bool = False) -> Tensor:
     """A float64 leaf from a number or nested lists; ValueError if they are ragged, empty or hold no numbers."""
