@@ -454,6 +454,9 @@ REFUSED = {
     "step, learning rate NaN": lambda twin: refused_step(twin, learning_rate=math.nan),
     "step, learning rate infinite": lambda twin: refused_step(twin, learning_rate=math.inf),
     "step, no layer": lambda twin: twin.step([], twin.Gradients([], [], [], []), 0.1),
+    "step, activation unknown": lambda twin: twin.step(
+        [twin.Layer([[1.0]], [0.5], "gelu")], twin.Gradients([[[1.0]]], [[1.0]], [], []), 0.1
+    ),
     "step, weights of a layer missing": lambda twin: refused_step(twin, weights=[]),
     "step, biases of a layer missing": lambda twin: refused_step(twin, biases=[]),
     "step, weights transposed": lambda twin: refused_step(twin, weights=[[[1.0], [2.0]]]),
