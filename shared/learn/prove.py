@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from shared.ship.run import Run, RunError, ship
 
 _CONTRACT = "shared/proof/test_contract.py"
 _SHOWN = 3  # failures in full
+_SILENCE = 120  # seconds; pytest itself stops a test after 60, if it can
 _FEW = 3  # lessons that one process tests sooner than several do
 
 
@@ -34,10 +36,12 @@ class Outcome:
     )
     failures: list[tuple[str, str, str]] = field(default_factory=list)  # part, name, what it says
 
+    finished: bool = False  # False where pytest crashed or was stopped
+
     def holds(self, part: str) -> bool:
-        """Whether tests ran, and all passed: a skipped one proves nothing."""
+        """Whether all tests ran, and passed: a skipped one proves nothing."""
         counts = self.counts[part]
-        return counts["passed"] > 0 and counts["failed"] == counts["skipped"] == 0
+        return self.finished and counts["passed"] > 0 and counts["failed"] == counts["skipped"] == 0
 
 
 def prove(curriculum: Curriculum, options: argparse.Namespace) -> int:
@@ -73,6 +77,10 @@ def _test(lessons: Sequence[Lesson], options: argparse.Namespace, say: Callable[
     for event in _pytest(lessons, options.thorough):
         if event["event"] == "collected":
             total = event["count"]
+        elif event["event"] == "finished":
+            for outcome in outcomes.values():
+                outcome.finished = True
+        if event["event"] != "test":
             continue
         done += 1
         file, _, test = event["node"].partition("::")
@@ -95,19 +103,20 @@ def _pytest(lessons: Sequence[Lesson], thorough: bool) -> Iterator[dict[str, Any
     """Run pytest on `lessons` in a process of its own, and yield what the reporter says.
 
     Raises:
-        RunError: where pytest itself could not work; the message is what it printed.
+        RunError: where pytest could not work at all; the message is what it printed.
     """
     command = [sys.executable, "-m", "pytest", "-p", "no:terminal", "-p", "no:cacheprovider"]
-    command += ["-p", "shared.learn.reporter", _CONTRACT]
+    command += ["-p", "shared.learn.reporter"]
     for lesson in lessons:
         command += [str((lesson.folder / "test_equivalence.py").relative_to(ROOT)), "--lesson", lesson.name]
+    command.append(_CONTRACT)
     if thorough:
         command.append("--thorough")
     if len(lessons) > _FEW and importlib.util.find_spec("xdist"):
         command += ["-n", "auto"]
     # Without asserts everything would pass; and a test left out by someone's options proves nothing.
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONOPTIMIZE", "PYTEST_ADDOPTS")}
-    other, failed = [], False
+    other, events = [], []
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -117,19 +126,32 @@ def _pytest(lessons: Sequence[Lesson], thorough: bool) -> Iterator[dict[str, Any
         encoding="utf-8",
         errors="replace",
     ) as process:
-        try:
-            for line in process.stdout or ():
-                if line.startswith('{"event": '):
-                    event = json.loads(line)
-                    failed |= event.get("outcome") == "failed"
-                    yield event
-                else:
-                    other.append(line)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-    if process.returncode not in (0, 1) and not failed:  # a test file that cannot be read ends it with 2
-        raise RunError(f"pytest ended with exit code {process.returncode}:\n{''.join(other)[-2000:].strip()}")
+        for line in _until_silent(process):
+            if line.startswith('{"event": '):
+                events.append(json.loads(line))
+                yield events[-1]
+            else:
+                other.append(line)
+    if not any(event["event"] == "finished" or event.get("outcome") == "failed" for event in events):
+        last = next((f" in {event['node']}" for event in reversed(events) if event["event"] == "started"), "")
+        said = "".join(other)[-2000:].strip() or "nothing was said"
+        raise RunError(f"the tests ended early{last}, with exit code {process.returncode}: {said}")
+
+
+def _until_silent(process: subprocess.Popen[str]) -> Iterator[str]:
+    """The lines of a process, which is ended where it says nothing for long, or nobody listens any more."""
+    alarm = threading.Timer(_SILENCE, process.kill)
+    alarm.start()
+    try:
+        for line in process.stdout or ():
+            alarm.cancel()
+            alarm = threading.Timer(_SILENCE, process.kill)
+            alarm.start()
+            yield line
+    finally:
+        alarm.cancel()
+        if process.poll() is None:
+            process.terminate()
 
 
 def _card(lesson: Lesson, outcome: Outcome, verbose: bool) -> bool:
@@ -154,7 +176,8 @@ def _card(lesson: Lesson, outcome: Outcome, verbose: bool) -> bool:
     print("", *screen.facts(rows), "", sep="\n")
     _print_failures(outcome.failures, verbose)
     if not outcome.holds("equivalence"):
-        print(screen.red(f"not proven: {lesson.name}"))
+        why = "" if outcome.finished else ": the tests did not come to their end"
+        print(screen.red(f"not proven: {lesson.name}{why}"))
     elif verdict:
         print(screen.red(f"not proven: {lesson.name}: {verdict}"))
     elif not outcome.holds("contract"):

@@ -81,8 +81,15 @@ class _Reporter:
         if report.failed:
             self.say("test", node=report.nodeid, outcome="failed", failure=str(report.longrepr), report="")
 
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.say("started", node=nodeid)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or not report.passed:
             failure = dict(cast(Any, report.user_properties)).get("failure", "")
             whole = report.longreprtext if report.failed else ""
             self.say("test", node=report.nodeid, outcome=report.outcome, failure=failure, report=whole)
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
+            self.say("finished")

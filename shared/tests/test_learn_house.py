@@ -63,7 +63,7 @@ def twice(house: Path, *words: str, **environment: str) -> subprocess.CompletedP
 
 def test_new_lessons_agree_and_prove_finds_what_is_wrong(house: Path) -> None:
     """Asserts switched off for the command must not switch them off in the tests that it runs."""
-    done = twice(house, "prove", "mean", "wrong-mean", PYTHONOPTIMIZE="1")
+    done = twice(house, "prove", "means/mean", "wrong-mean", PYTHONOPTIMIZE="1")
     assert done.returncode == 1, done.stderr
     good, wrong = done.stdout.split("Wrong mean  means/wrong-mean")
     squeezed = " ".join(good.split())
@@ -73,13 +73,25 @@ def test_new_lessons_agree_and_prove_finds_what_is_wrong(house: Path) -> None:
     for missing in ("minutes is the honest time", "add [[hints]] for ['mean']", "5 [[quiz]] questions"):
         assert missing in good
     assert "not complete: means/mean" in good
-    assert "test_mean_agrees fails\n  the value: build_it 0.5, use_it 1.0 (relative difference 5.0e-01" in wrong
+    assert "test_mean_agrees fails\n  the value: build_it 0.5, use_it 1.0 (5.0e-01 apart" in wrong
     assert "smallest input found:\n      values=[1.0]\n  at phases" in wrong
     assert "Traceback" not in wrong
     assert wrong.endswith("not proven: means/wrong-mean\n")
     listed = twice(house, "list").stdout.splitlines()
     assert "cases, worst" in listed[1]
     assert listed[2].endswith("fails")
+
+
+def test_tests_that_end_early_prove_nothing(house: Path) -> None:
+    build_it = house / "phases" / "01-means" / "01-mean" / "build_it.py"
+    code = build_it.read_text(encoding="utf-8")
+    build_it.write_text(f"import os\n\nos._exit(0)\n{code}", encoding="utf-8")
+    try:
+        done = twice(house, "prove", "means/mean")
+    finally:
+        build_it.write_text(code, encoding="utf-8")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the tests ended early in phases/01-means/01-mean/test_equivalence.py::test_mean" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
