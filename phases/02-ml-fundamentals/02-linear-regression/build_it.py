@@ -206,7 +206,7 @@ def standard_errors(X: Sequence[Sequence[float]], y: Sequence[float]) -> Vector:
     return [of_intercept, *of_coefficients]
 
 
-def _columns(X: Sequence[Sequence[float]]) -> Matrix:
+def _columns(X: Sequence[Sequence[float]]) -> Matrix:  # given
     return [[row[j] for row in X] for j in range(len(X[0]))]
 
 

@@ -45,7 +45,7 @@ def one_file(numerics: str, command: str) -> str:
 
     Returns:
         The docstring of `command`, the imports of both, then the code of both, without what only a module of this
-        repository needs: `__all__`, the small example at the end, the import of build_it.
+        repository needs: `__all__`, the small example at the end, the import of build_it, the marks for learners.
     """
     docstring = ast.get_docstring(ast.parse(command), clean=False)
     imports: set[str] = set()
@@ -58,7 +58,7 @@ def one_file(numerics: str, command: str) -> str:
                 imports.add(text)
             if text.startswith(("import ", "from ", '"""', "__all__")):
                 del lines[node.lineno - 1 : node.end_lineno]
-        code.append("\n".join(lines).strip())
+        code.append("\n".join(lines).strip().replace("  # given\n", "\n"))
     origin = "# Made from build_it.py and tool.py of the lesson ml-fundamentals/linear-regression of Twice (MIT)."
     in_order = sorted(imports, key=lambda line: (line.startswith("from "), line))
     head = f'#!/usr/bin/env python3\n"""{docstring}"""\n\n{origin}\n\n' + "\n".join(in_order)
