@@ -205,6 +205,24 @@ def test_prove_needs_pytest(twice: Twice, monkeypatch: pytest.MonkeyPatch) -> No
     assert "proving needs pytest, which is not installed here: run 'nox -s learn'" in err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
+@pytest.mark.parametrize(("then", "code"), [("exit 0", "0"), ("echo boom; exit 3", "3: boom"), ("exec sleep 60", "-9")])
+def test_tests_that_end_early_or_hang_prove_nothing(
+    twice: Twice, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str, code: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f"""#!/bin/sh\necho '{{"event": "started", "node": "f.py::test_x"}}'\n{then}\n""", encoding="utf-8"
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(prove, "ROOT", root)
+    monkeypatch.setattr(prove, "_SILENCE", 0.3)
+    exit_code, out, err = twice("prove", "1/1")
+    assert (exit_code, out) == (1, "")
+    assert f"the tests ended early in f.py::test_x, with exit code {code}" in err
+
+
 def test_a_phase_stands_for_its_lessons(root: Path) -> None:
     curriculum = load(root)
     for name in ("02", "deep-nets"):
