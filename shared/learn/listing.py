@@ -2,10 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from shared.curriculum import Curriculum, Lesson
 from shared.learn import screen
 from shared.learn.lessons import proof_state
+
+_INDENT = 2
 
 
 def welcome(curriculum: Curriculum, options: argparse.Namespace) -> int:
@@ -46,7 +49,17 @@ def list_lessons(curriculum: Curriculum, options: argparse.Namespace) -> int:
         except (OSError, ValueError, KeyError, TypeError) as error:
             problems.append(_problem(lesson, error))
             rows[lesson.name] = (lesson.position, lesson.slug, lesson.name, "", "", "lesson.toml?")
-    lines = dict(zip(rows, _fit(list(rows.values())), strict=True)) if rows else {}
+    lines = (
+        dict(
+            zip(
+                rows,
+                _fit(list(rows.values()), [(0, 1, 2, 3, 4, 5), (0, 1, 3, 4, 5), (0, 1, 4, 5)], right={0, 4}),
+                strict=True,
+            )
+        )
+        if rows
+        else {}
+    )
     for number, phase in enumerate(curriculum.phases):
         if number:
             print()
@@ -58,19 +71,13 @@ def list_lessons(curriculum: Curriculum, options: argparse.Namespace) -> int:
     return 2 if problems else 0
 
 
-def _fit(rows: list[tuple[str, ...]]) -> list[str]:
-    """The rows as lines no wider than the terminal, if leaving out the phase of each name, or more, helps."""
-    number, title, name, priority, time, proof = range(6)
-    for kept in (
-        (number, title, name, priority, time, proof),
-        (number, title, priority, time, proof),
-        (number, title, time, proof),
-    ):
-        right = {kept.index(number), kept.index(time)}
-        lines = [f"  {line}" for line in screen.columns([[row[i] for i in kept] for row in rows], right)]
-        if max(map(len, lines)) <= screen.width():
+def _fit(rows: list[tuple[str, ...]], choices: Sequence[tuple[int, ...]], right: set[int]) -> list[str]:
+    """The rows as lines, with the first of `choices` of columns that is no wider than the terminal (or the last)."""
+    for kept in choices:
+        lines = screen.columns([[row[i] for i in kept] for row in rows], {kept.index(i) for i in right & set(kept)})
+        if max(map(len, lines)) + _INDENT <= screen.width():
             break
-    return lines
+    return [" " * _INDENT + line for line in lines]
 
 
 def path(curriculum: Curriculum, options: argparse.Namespace) -> int:
@@ -78,11 +85,11 @@ def path(curriculum: Curriculum, options: argparse.Namespace) -> int:
     goal = curriculum.find(options.lesson)
     lessons = curriculum.path_to(goal)
     minutes = [lesson.head.get("minutes", 0) for lesson in lessons]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (str(i), lesson.position, lesson.title, lesson.name, f"{time} min", proof_state(lesson))
         for i, (lesson, time) in enumerate(zip(lessons, minutes, strict=True), 1)
     ]
-    for line in screen.columns(rows, right={0, 1, 4}):
+    for line in _fit(rows, [(0, 1, 2, 3, 4, 5), (0, 1, 2, 4, 5), (0, 1, 2, 4)], right={0, 1, 4}):
         print(line)
     print(f"{len(lessons)} lesson{'s' * (len(lessons) != 1)}, {screen.hours(sum(minutes))}")
     return 0

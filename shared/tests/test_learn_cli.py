@@ -134,6 +134,7 @@ def test_list_fits_a_narrow_terminal(twice: Twice, monkeypatch: pytest.MonkeyPat
     out = twice("list")[1]
     assert max(map(len, out.splitlines())) <= 72
     assert "Mean and variance" in out
+    assert max(map(len, twice("path", "2/10")[1].splitlines())) <= 72
 
 
 def test_list_names_a_bad_lesson_and_shows_the_others(twice: Twice, root: Path) -> None:
@@ -208,9 +209,9 @@ def test_prove_needs_pytest(twice: Twice, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
 @pytest.mark.parametrize(("then", "code"), [("exit 0", "0"), ("echo boom; exit 3", "3: boom"), ("exec sleep 60", "-9")])
 def test_tests_that_end_early_or_hang_prove_nothing(
-    twice: Twice, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str, code: str
+    twice: Twice, root: Path, monkeypatch: pytest.MonkeyPatch, then: str, code: str
 ) -> None:
-    python = tmp_path / "python"
+    python = root / "python"
     python.write_text(
         f"""#!/bin/sh\necho '{{"event": "started", "node": "f.py::test_x"}}'\n{then}\n""", encoding="utf-8"
     )
