@@ -96,6 +96,8 @@ def _sites(node: ast.AST, path: _Path = ()) -> Iterator[tuple[_Path, ast.AST]]:
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "decorator_list", "type_comment", "bases"):
             continue
+        if isinstance(node, ast.keyword) and node.arg == "strict":  # zip(strict=True) only guards
+            continue
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(child, ast.AST) and not _is_docstring(child):
                 yield from _sites(child, (*path, (field, index)))
@@ -189,7 +191,6 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     source = (lesson.folder / "build_it.py").read_text(encoding="utf-8")
     importlib.import_module(lesson.module("use_it"))  # once, before forking: frameworks are slow to import
-    importlib.import_module("hypothesis")
     first, _, last = (options.lines or f"1-{len(source)}").partition("-")
     waiting = [m for m in mutants(source) if int(first) <= m.line <= int(last or first)]
     total, caught, survivors = len(waiting), 0, []
