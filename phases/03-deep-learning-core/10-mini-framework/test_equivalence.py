@@ -129,6 +129,7 @@ OPERATIONS = {
     "T": (lambda twin, a: a.T, (2, 3)),
     "getitem, twice the same": (lambda twin, a: a[[0, 2, 0]], (3, 2)),
     "cat": (lambda twin, a, b: twin.cat([a, b, a]), (2, 3), (1, 3)),
+    "cat, one": (lambda twin, a: twin.cat([a], dim=1), (2, 3)),
     "cat, dim": (lambda twin, a, b: twin.cat([a, b], dim=-2), (2, 1, 2), (2, 3, 2)),
     "stack": (lambda twin, a, b: twin.stack([a, b]), (2, 3), (2, 3)),
     "stack, dim": (lambda twin, a, b: twin.stack([a, b, a * b], dim=1), (2, 3), (2, 3)),
@@ -255,6 +256,7 @@ def test_backward_adds_to_grad_and_keeps_nothing_else(build_it, use_it):
     y.backward()
     y.backward()  # the gradients of inner nodes from the first time must not come again
     assert x.grad.tolist() == [6.0, 24.0]
+    assert y.grad is None  # only leaves keep theirs
 
 
 def test_a_long_graph_needs_no_recursion_and_leaves_no_cycles(build_it):
@@ -268,7 +270,14 @@ def test_a_long_graph_needs_no_recursion_and_leaves_no_cycles(build_it):
         y = (y.softmax(0).amax() + y @ y + y[[0, 0]].sum() + build_it.cat([y, y]).reshape(2, 2).mean()).exp().sigmoid()
         y.backward()
         assert x.grad.shape == (2,)
-        del x, y
+        z = x.detach()
+        z.requires_grad = True
+        y = z
+        for _ in range(60):
+            y = y + y  # 2⁶⁰ paths, and each node must be visited once
+        y.sum().backward()
+        assert z.grad.tolist() == [2.0**60, 2.0**60]
+        del x, y, z
         assert gc.collect() == 0
     finally:
         gc.enable()
@@ -356,6 +365,7 @@ SHAPES_THAT_DO_NOT_FIT = {
     "add": lambda x: x + x.reshape(3, 2),
     "add, longer": lambda x: x[0] + x[0, :2],
     "matmul": lambda x: x @ x,
+    "matmul, 1 does not stretch": lambda x: x @ x[:1],
     "matmul, batch": lambda x: x.reshape(2, 3, 1)[[0, 1, 1]] @ x.reshape(2, 1, 3),
     "matmul, number on the right": lambda x: x @ x[0, 0],
     "matmul, number on the left": lambda x: x[0, 0] @ x,
