@@ -103,6 +103,9 @@ def test_quiz(lesson: Lesson) -> None:
 def test_readme_has_the_beats(lesson: Lesson) -> None:
     beats = readme.read(lesson.folder / "README.md").beats
     assert beats == list(BEATS), f"README.md: the second-level headings are {BEATS}, in this order, not {beats}"
+    lines = enumerate((lesson.folder / "README.md").read_text(encoding="utf-8").splitlines(), 1)
+    left = [number for number, line in lines if line.startswith("TODO")]
+    assert not left, f"README.md: still to write, in lines {left}"
 
 
 def test_readme_blocks_are_verbatim(lesson: Lesson) -> None:

@@ -109,7 +109,11 @@ def compare(one: Path, other: Path, rtol: float = RTOL, names: tuple[str, str] =
 
 
 def index(curriculum: Curriculum, outputs: Path = OUTPUTS) -> str:
-    """The text of ``outputs/README.md``: every finished artifact by kind, and how to use it."""
+    """The text of ``outputs/README.md``: every finished artifact by kind, and how to use it.
+
+    Raises:
+        ArtifactError: for an artifact that is damaged, or that no lesson ships.
+    """
     lines = [
         "# What the lessons ship",
         "",
@@ -131,9 +135,9 @@ def index(curriculum: Curriculum, outputs: Path = OUTPUTS) -> str:
         ]
         for name, manifest in found:
             lesson = curriculum.lessons.get(manifest["lesson"])
-            source = manifest["lesson"]
-            if lesson:
-                source = f"[{lesson.title}](../{lesson.folder.relative_to(ROOT).as_posix()}/README.md)"
+            if lesson is None or place(lesson, outputs) != outputs / folder / name:
+                raise ArtifactError(f"{outputs / folder / name}: no lesson ships it any more, delete it")
+            source = f"[{lesson.title}](../{lesson.folder.relative_to(lesson.root).as_posix()}/README.md)"
             use = manifest["use"].replace("|", "\\|")
             lines.append(f"| [{name}]({folder}/{name}) | {manifest['summary']} | `{use}` | {source} |")
         lines.append("")

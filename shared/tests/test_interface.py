@@ -1,10 +1,12 @@
 """Stubs, blanking, and the comparison of interfaces."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter, methodcaller
 from pathlib import Path
 from textwrap import dedent
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -176,7 +178,7 @@ def test_properties_and_class_methods_can_be_blanked(tmp_path: Path) -> None:
         def s(): return 3
     """
     module = make("build_it", source, tmp_path)
-    uses = {"A.p": attrgetter("p"), "A.c": methodcaller("c"), "A.s": methodcaller("s")}
+    uses: dict[str, Callable[[Any], int]] = {"A.p": attrgetter("p"), "A.c": methodcaller("c"), "A.s": methodcaller("s")}
     for target in interface.targets(module):
         with interface.blanked(target), pytest.raises(NotImplementedError):
             uses[target.path](module.A())

@@ -145,14 +145,14 @@ def test_models_are_compared_as_numbers_and_other_files_by_bytes(lesson: Lesson,
     assert "ships" in compare(folders[0], folders[1])
 
 
-def shipped(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, outputs: Path, **keywords: bool) -> run.Shipped:
+def shipped(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, outputs: Path, *, replace: bool = True) -> run.Shipped:
     """`run.ship` with both twins in this process: what is tested is what becomes of the artifact."""
 
     def here(lesson: Lesson, twin: str, folder: Path, repeat: int = 1) -> run.Run:
         return run.Run(build(lesson, twin, folder), 0.0, 0.0, 0)
 
     monkeypatch.setattr(run, "run", here)
-    return run.ship(lesson, outputs, **keywords)
+    return run.ship(lesson, outputs, replace=replace)
 
 
 def test_an_artifact_is_new_then_unchanged_then_replaced(
@@ -205,8 +205,12 @@ def test_the_index_lists_finished_artifacts(
 ) -> None:
     outputs = tmp_path / "outputs"
     shipped(lesson, monkeypatch, outputs)
-    text = index(load(), outputs)
-    assert "| [a-prompt](prompts/a-prompt) | It says something. | `read prompt.md` | fake/ships |" in text
+    link = "[Ships](../phases/90-fake/01-ships/README.md)"
+    assert f"| [a-prompt](prompts/a-prompt) | It says something. | `read prompt.md` | {link} |" in index(
+        load(root), outputs
+    )
+    with pytest.raises(ArtifactError, match="no lesson ships it any more"):
+        index(load(), outputs)
     (place(lesson, outputs) / "prompt.md").write_text("changed", encoding="utf-8")
     with pytest.raises(ArtifactError, match="sha256 differs"):
-        index(load(), outputs)
+        index(load(root), outputs)
