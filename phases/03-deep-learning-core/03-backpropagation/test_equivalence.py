@@ -117,6 +117,7 @@ def test_squared_error(build_it, use_it, data):
         numerical_gradient(lambda moved: build_it.squared_error(moved, targets)[0], outputs, step=1e-5),
         rtol=1e-5,  # the truncation and rounding of finite differences
         atol=1e-6,
+        names=("build_it", "differences"),
     )
 
 
@@ -153,6 +154,7 @@ def test_cross_entropy_against_finite_differences(build_it, logits, labels):
         numerical_gradient(lambda moved: build_it.cross_entropy(moved, labels)[0], logits, step=1e-5),
         rtol=1e-5,  # the truncation and rounding of finite differences
         atol=1e-8,
+        names=("build_it", "differences"),
     )
 
 
