@@ -300,7 +300,13 @@ def test_backward_from_a_leaf_and_through_leaves_that_need_none(build_it, use_it
 def test_backward_refuses(build_it, use_it):
     for twin, error in ((build_it, ValueError), (use_it, RuntimeError)):
         x = twin.tensor([1.0, 2.0], requires_grad=True)
-        for tensor, gradient in ((x, None), (x.detach(), x), (x.detach()[0], None), (x * x, twin.tensor([1.0])), (x, twin.tensor(1.0))):
+        for tensor, gradient in (
+            (x, None),
+            (x.detach(), x),
+            (x.detach()[0], None),
+            (x * x, twin.tensor([1.0])),
+            (x, twin.tensor(1.0)),
+        ):
             with pytest.raises(error, match=r"."):
                 tensor.backward(gradient)
         assert x.grad is None
@@ -425,7 +431,7 @@ def test_operators_refuse_what_is_no_number(build_it, use_it):
 
 
 def test_what_only_build_it_refuses(build_it):
-    """Torch has tensors without elements, transposes more axes, indexes with lists apart and raises to infinity."""
+    """Torch has tensors without elements, transposes more axes, indexes with lists apart and stretches a bias."""
     x = build_it.tensor([[[1.0, 2.0], [3.0, 4.0]]])
     for operation in (
         lambda: x[:0],
@@ -434,6 +440,7 @@ def test_what_only_build_it_refuses(build_it):
         lambda: x[0, 0].T,
         lambda: x[:, ::-1],
         lambda: x[::0],
+        lambda: build_it.linear(x, x[0], x[0, :, :1]),
         (x - x).log,
     ):
         with pytest.raises(ValueError, match=r"."):
@@ -627,7 +634,7 @@ def test_module_of_ones_own(build_it, use_it):
             k: p.grad and p.grad.tolist() if p.grad is None else p.grad.tolist() for k, p in model.named_parameters()
         }
         results.append([out.tolist(), list(model.state_dict()), [n for n, _ in model.named_parameters()], gradients])
-        assert model.training is model.inner[1].training is True
+        assert model.training is model.inner.training is model.inner[0].training is model.inner[1].training is True
         assert model.eval() is model
         assert model.training is model.inner.training is model.inner[2].training is False
         assert model.train() is model and model.inner[1].training is True
@@ -913,6 +920,7 @@ DAMAGED = {
     "empty": b"",
     "shorter than a length": GOOD[:5],
     "cut in the header": GOOD[:30],
+    "cut in the padding": struct.pack("<Q", 8) + b"{}   ",
     "cut in the data": GOOD[:-1],
     "without data": GOOD[:-24],
     "too long": GOOD + b"\0",
