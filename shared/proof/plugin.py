@@ -1,5 +1,6 @@
 """The pytest plugin: which lessons, whose ``build_it.py``, how thoroughly; and the proof card of each lesson."""
 
+import os
 import platform
 from collections.abc import Generator
 from importlib import metadata
@@ -15,6 +16,7 @@ from shared.proof import settings as _profiles  # noqa: F401  # registers the pr
 from shared.proof.card import write_card
 from shared.proof.equivalence import Record, record
 
+_THOROUGH_TIMEOUT = 1200  # seconds a test, for twenty times the examples
 _PROFILE_BEFORE = pytest.StashKey[str]()
 
 
@@ -34,9 +36,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads its option
 def pytest_configure(config: pytest.Config) -> None:
+    # Workers share the cores, and a lesson's tensors are small: a second thread would only wait for its turn.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     config.stash[_PROFILE_BEFORE] = settings.get_current_profile_name()
     settings.load_profile("thorough" if config.getoption("--thorough") else config.getoption("--twice-profile"))
+    if config.getoption("--thorough") and config.getoption("timeout", None) is None:
+        config.option.timeout = _THOROUGH_TIMEOUT
     for given in config.getoption("--build-it"):
         name, _, file = given.partition("=")
         if not Path(file).is_file():
