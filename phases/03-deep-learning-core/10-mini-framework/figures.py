@@ -1,5 +1,6 @@
 """The figures of the README, drawn from the lesson's own code."""
 
+from collections.abc import Callable
 from random import Random
 
 import matplotlib.pyplot as plt
@@ -44,15 +45,20 @@ def graph() -> Figure:
     def short(tensor: build_it.Tensor) -> str:
         return str(tensor.tolist()).replace(".0", "").replace(" ", "")
 
-    # gradients of inner nodes are not kept: those are worked out by hand in the README
+    def gradient(node: build_it.Tensor, rest: Callable[[build_it.Tensor], build_it.Tensor]) -> str:
+        """Inner nodes keep no gradient: start again with a leaf in the node's place."""
+        leaf = build_it.tensor(node.tolist(), requires_grad=True)
+        rest(leaf).backward()
+        return short(leaf.grad)
+
     nodes = {
         "x": ((0, 2.2), ("x", short(x), short(x.grad)), True),
         "w": ((0, 0.6), ("w", short(w), short(w.grad)), True),
         "b": ((2.2, -0.4), ("b", short(b), short(b.grad)), True),
-        "p": ((2.2, 1.4), ("p = x @ w", short(p), "[[1],[5]]"), False),
-        "z": ((4.4, 1.4), ("z = p + b", short(z), "[[1],[5]]"), False),
-        "s": ((6.8, 1.4), ("s = z * z", short(s), "[[0.5],[0.5]]"), False),
-        "L": ((9.0, 1.4), ("L = s.mean()", short(loss), "1"), False),
+        "p": ((2.2, 1.4), ("p = x @ w", short(p), gradient(p, lambda p: ((p + b) * (p + b)).mean())), False),
+        "z": ((4.4, 1.4), ("z = p + b", short(z), gradient(z, lambda z: (z * z).mean())), False),
+        "s": ((6.8, 1.4), ("s = z * z", short(s), gradient(s, lambda s: s.mean())), False),
+        "L": ((9.0, 1.4), ("L = s.mean()", short(loss), gradient(loss, lambda loss: loss)), False),
     }
     figure, ax = plt.subplots(figsize=(9.6, 3.9), layout="constrained")
     for at, lines, leaf in nodes.values():
