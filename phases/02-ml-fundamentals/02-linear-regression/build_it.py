@@ -11,10 +11,12 @@ Vector = list[float]
 Matrix = list[list[float]]
 
 # What counts as nothing beside the whole: a pivot beside the largest entry of its matrix, the range of a feature
-# beside its largest value, the variance of a feature that the others leave unexplained beside all of it.
+# beside its largest value, the variance of a feature that those before it leave unexplained beside all of it.
 TOLERANCE = 1e-12
-# The largest size of a number that may come in: its square still fits into a float.
+# The largest size of a number that may come in, and the inverse of the smallest range of a feature: squares of
+# both still fit into a float.
 LARGEST = 1e150
+COLLINEAR = "feature {} is collinear: a combination of the features before it"
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,11 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> LinearModel:
         A model with one coefficient, the slope.
 
     Raises:
-        ValueError: `x` is empty or not as long as `y`; a value is NaN or larger in size than `LARGEST` (so also
-            if infinite); there are fewer than two points; `x` is constant: max - min <= TOLERANCE * max(|x|).
+        ValueError: `x` is not as long as `y`; there are fewer than two points; a value is NaN or larger in size
+            than `LARGEST` (so also if infinite); `x` is constant: max - min is at most TOLERANCE * max(|x|)
+            or at most 1 / LARGEST.
     """
-    _check_training([[value] for value in x], y)
+    _check_points(x, y)
     n, mean_x, mean_y = len(x), _mean(x), _mean(y)
     dx, dy = [xi - mean_x for xi in x], [yi - mean_y for yi in y]
     covariance, variance = _dot(dx, dy) / n, _dot(dx, dx) / n
@@ -60,18 +63,24 @@ def solve(A: Sequence[Sequence[float]], b: Sequence[float]) -> Vector:
     Raises:
         ValueError: `A` is empty, ragged or not square, or `b` is not as long; a value is NaN or larger in size
             than `LARGEST`; `A` is singular: the best pivot of a column is, in size, at most
-            TOLERANCE * the largest size of an entry of `A`.
+            TOLERANCE * the largest size of an entry of `A` as given.
     """
     _check_data(A, b, "A", "b")
     n = len(A)
     if len(A[0]) != n:
         raise ValueError(f"A is {n} × {len(A[0])}: expected as many columns as rows")
+    return _eliminate(A, b, "A is singular: column {} is a combination of the columns before it")
+
+
+def _eliminate(A: Sequence[Sequence[float]], b: Sequence[float], refusal: str) -> Vector:
+    """`solve` without the check of its input; `refusal` is what to say of column ``{}`` where it has no pivot."""
+    n = len(A)
     largest = max(abs(value) for row in A for value in row)
     rows = [[*A[i], b[i]] for i in range(n)]
     for k in range(n):
         pivot = max(range(k, n), key=lambda i: abs(rows[i][k]))
         if abs(rows[pivot][k]) <= TOLERANCE * largest:
-            raise ValueError(f"A is singular: column {k} is a combination of the columns before it")
+            raise ValueError(refusal.format(k))
         rows[k], rows[pivot] = rows[pivot], rows[k]
         for i in range(k + 1, n):
             factor = rows[i][k] / rows[k][k]
@@ -89,7 +98,7 @@ def fit(X: Sequence[Sequence[float]], y: Sequence[float]) -> LinearModel:
 
     Args:
         X: n_samples × n_features.
-        y: n_samples values of the target.
+        y: n_samples values of the target; a constant `y` is fine, and its coefficients are 0.
 
     Returns:
         A model with one coefficient for each feature, in the units that `X` and `y` came in.
@@ -97,9 +106,10 @@ def fit(X: Sequence[Sequence[float]], y: Sequence[float]) -> LinearModel:
     Raises:
         ValueError: `X` is empty, has no feature or ragged rows, or is not as long as `y`; a value is NaN or
             larger in size than `LARGEST`; there are fewer rows than unknowns (n_features + 1); a feature is
-            constant (max - min <= TOLERANCE * max(|values|)); a feature is collinear: those before it explain all
-            but TOLERANCE of its variance. The message names the value (``X[2][1]``), the row (``X[2]``), the
-            feature (``feature 1``, from 0), or both numbers where one is less than the other should be.
+            constant (max - min is at most TOLERANCE * max(|values|) or at most 1 / LARGEST); a feature is
+            collinear: those before it explain all but TOLERANCE of its variance, or elimination with it finds
+            no pivot above TOLERANCE. The message names what is at fault: the value (``X[2][1]``), the row
+            (``X[2]``), the feature (``feature 1``, counted from 0), or the two numbers that do not fit.
     """
     _check_training(X, y)
     columns, means, lengths = _standardize(X)
@@ -107,7 +117,7 @@ def fit(X: Sequence[Sequence[float]], y: Sequence[float]) -> LinearModel:
     _check_independent(R)
     mean_y = _mean(y)
     centred_y = [value - mean_y for value in y]
-    scaled = solve(R, [_dot(column, centred_y) for column in columns])
+    scaled = _eliminate(R, [_dot(column, centred_y) for column in columns], COLLINEAR)
     coefficients = [value / length for value, length in zip(scaled, lengths, strict=True)]
     return LinearModel(mean_y - _dot(coefficients, means), coefficients)
 
@@ -159,17 +169,19 @@ def r_squared(model: LinearModel, X: Sequence[Sequence[float]], y: Sequence[floa
         y: n_samples values of the target.
 
     Returns:
-        1 for perfect predictions, 0 for those no better than the mean of `y`, negative for worse ones.
+        1 for perfect predictions, 0 for those no better than the mean of `y`, negative for worse ones, and -inf
+        for those so wrong that the square does not fit into a float.
 
     Raises:
-        ValueError: as `residuals` does, or `y` is constant (max - min <= TOLERANCE * max(|y|)), so that
-            there is no variance to explain.
+        ValueError: as `residuals` does, or `y` is constant (max - min is at most TOLERANCE * max(|y|) or at most
+            1 / LARGEST), so that there is no variance to explain.
     """
     errors = residuals(model, X, y)
     if _is_constant(y):
         raise ValueError(f"y is constant ({y[0]}): R² needs a variance to explain")
     mean_y = _mean(y)
-    return 1 - (_length(errors) / _length([value - mean_y for value in y])) ** 2
+    ratio = _length(errors) / _length([value - mean_y for value in y])
+    return 1 - ratio * ratio
 
 
 def standard_errors(X: Sequence[Sequence[float]], y: Sequence[float]) -> Vector:
@@ -196,12 +208,12 @@ def standard_errors(X: Sequence[Sequence[float]], y: Sequence[float]) -> Vector:
     sigma = _length(residuals(model, X, y)) / math.sqrt(n - n_features - 1)
     columns, means, lengths = _standardize(X)
     R = _products(columns)
-    away = [mean / length for mean, length in zip(means, lengths, strict=True)]  # the means, seen from X = 0
-    of_intercept = sigma * math.sqrt(1 / n + _dot(away, solve(R, away)))
+    away = [-mean / length for mean, length in zip(means, lengths, strict=True)]  # from the means to where X is 0
+    of_intercept = sigma * math.sqrt(1 / n + _dot(away, _eliminate(R, away, COLLINEAR)))
     of_coefficients = []
     for j, length in enumerate(lengths):
         unit = [float(i == j) for i in range(n_features)]
-        inflation = solve(R, unit)[j]  # the j-th diagonal entry of R⁻¹
+        inflation = _eliminate(R, unit, COLLINEAR)[j]  # the j-th diagonal entry of R⁻¹
         of_coefficients.append(sigma * math.sqrt(inflation) / length)
     return [of_intercept, *of_coefficients]
 
@@ -244,9 +256,9 @@ def _check_independent(R: Matrix) -> None:
     for j in range(1, len(R)):
         before = [row[:j] for row in R[:j]]
         shared = R[j][:j]
-        unexplained = R[j][j] - _dot(shared, solve(before, shared))  # 1 - R² of feature j on those before it
+        unexplained = R[j][j] - _dot(shared, _eliminate(before, shared, COLLINEAR))  # 1 - R² of j on those before
         if unexplained <= TOLERANCE:
-            raise ValueError(f"feature {j} is collinear: a combination of the features before it")
+            raise ValueError(COLLINEAR.format(j))
 
 
 def _check_training(X: Sequence[Sequence[float]], y: Sequence[float]) -> None:  # given
@@ -259,8 +271,19 @@ def _check_training(X: Sequence[Sequence[float]], y: Sequence[float]) -> None:  
             raise ValueError(f"feature {j} is constant ({column[0]}): no slope can be told from it")
 
 
+def _check_points(x: Sequence[float], y: Sequence[float]) -> None:  # given
+    if len(x) != len(y):
+        raise ValueError(f"x has {len(x)} values and y {len(y)}: expected as many")
+    if len(x) < 2:
+        raise ValueError(f"x has {len(x)} values: a line needs at least two points")
+    _check_numbers(x, "x")
+    _check_numbers(y, "y")
+    if _is_constant(x):
+        raise ValueError(f"x is constant ({x[0]}): no slope can be told from it")
+
+
 def _is_constant(values: Sequence[float]) -> bool:  # given
-    return max(values) - min(values) <= TOLERANCE * max(abs(value) for value in values)
+    return max(values) - min(values) <= max(TOLERANCE * max(map(abs, values)), 1 / LARGEST)
 
 
 def _check_data(X: Sequence[Sequence[float]], y: Sequence[float], name: str, name_y: str) -> None:  # given

@@ -75,7 +75,8 @@ def r_squared(model: LinearModel, X: Sequence[Sequence[float]], y: Sequence[floa
     X, y = _data(X, y)
     if _is_constant(y):
         raise ValueError("y is constant: R² needs a variance to explain")
-    return float(r2_score(y, predict(model, X)))
+    with np.errstate(over="ignore"):  # a square too large for a float: -inf, as it should be
+        return float(r2_score(y, predict(model, X)))
 
 
 def standard_errors(X: Sequence[Sequence[float]], y: Sequence[float]) -> Vector:
@@ -98,7 +99,7 @@ def _standardize(X: Array) -> tuple[StandardScaler, Array]:
 
 
 def _is_constant(values: Array) -> NDArray[np.bool_]:
-    return np.ptp(values, axis=0) <= TOLERANCE * np.abs(values).max(axis=0)
+    return np.ptp(values, axis=0) <= np.maximum(TOLERANCE * np.abs(values).max(axis=0), 1 / LARGEST)
 
 
 def _data(X: Sequence[Sequence[float]] | Array, y: Sequence[float] | Array) -> tuple[Array, Array]:
