@@ -1,4 +1,4 @@
-"""Read handwritten digits of 8×8 pixels, with nothing but Python.
+"""Read handwritten digits of 8×8 pixels, with nothing but Python (3.10 or newer).
 
     python predict.py three.csv          the digit of each image in a file
     python predict.py < three.csv        the same from standard input
