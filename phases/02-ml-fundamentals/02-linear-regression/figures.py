@@ -1,10 +1,12 @@
 """Figures of the lesson, drawn from build_it itself."""
 
+import math
+
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from phases.ml_fundamentals.linear_regression.build_it import LinearModel, fit_line, predict, residuals
+from matplotlib.patches import Polygon, Rectangle
+from phases.ml_fundamentals.linear_regression.build_it import LinearModel, fit, fit_line, predict, residuals
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"  # Okabe and Ito: safe for the colour-blind
 
@@ -58,6 +60,67 @@ def residual_squares() -> Figure:
         _plain(axes)
     panels[0].set_ylabel("rent, 100 € a month")
     return figure
+
+
+def perpendicular() -> Figure:
+    """The four flats after centring: two features span a sheet, and the rent stands off it.
+
+    Four numbers whose sum is 0 have three dimensions, so nothing is left out: along the prediction, across it in the
+    sheet, and along the residual. The upright triangle has its true shape.
+    """
+    rooms, km, rent = [-1.5, -0.5, 0.5, 1.5], [-1.0, -1.0, 0.0, 2.0], [-2.25, 0.75, -0.25, 1.75]
+    X = [list(row) for row in zip(rooms, km, strict=True)]
+    model = fit(X, rent)
+    prediction, residual = predict(model, X), residuals(model, X, rent)
+    along = [value / math.hypot(*prediction) for value in prediction]
+    rest = [value - _dot(along, km) * a for value, a in zip(km, along, strict=True)]
+    across = [value / math.hypot(*rest) for value in rest]
+    up = [value / math.hypot(*residual) for value in residual]
+
+    def drawn(vector: list[float]) -> tuple[float, float]:
+        depth = _dot(across, vector)
+        return _dot(along, vector) + 0.15 * depth, 0.65 * depth + _dot(up, vector)
+
+    def combined(a: float, b: float, c: float = 0.0) -> list[float]:
+        return [a * u + b * v + c * w for u, v, w in zip(along, across, up, strict=True)]
+
+    figure, axes = plt.subplots(figsize=(7.5, 4.0), layout="constrained")
+    sheet = [drawn(combined(*corner)) for corner in ((-0.6, -1.15), (4.3, -1.15), (4.3, 2.0), (-0.6, 2.0))]
+    axes.add_patch(Polygon(sheet, facecolor="#EEF3F7", edgecolor="#B8C4CE"))
+    b_rooms, b_km = model.coefficients
+    far = [b_rooms * value for value in rooms]
+    axes.plot(*zip(drawn(rooms), drawn(far), drawn(prediction), strict=True), color=BLUE, linestyle=":", linewidth=1.8)
+    arrows = ((rooms, BLUE), (km, BLUE), (prediction, "black"), (rent, ORANGE))
+    for vector, color in arrows:
+        style = {"arrowstyle": "-|>", "color": color, "linewidth": 2, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 15}
+        axes.annotate("", drawn(vector), (0, 0), arrowprops=style)
+    axes.plot(*zip(drawn(prediction), drawn(rent), strict=True), color=ORANGE, linewidth=2, linestyle="--")
+    length = math.hypot(*prediction)
+    square = [combined(length - 0.17, 0), combined(length - 0.17, 0, 0.17), combined(length, 0, 0.17)]
+    axes.plot(*zip(*map(drawn, square), strict=True), color=GREY, linewidth=1)
+
+    def label(text: str, vector: list[float], offset: tuple[float, float], color: str, side: str = "left") -> None:
+        axes.annotate(text, drawn(vector), offset, textcoords="offset points", color=color, ha=side)
+
+    label(f"rent, length² {_dot(rent, rent):.2f}", rent, (-8, 2), ORANGE, "right")
+    label(f"residual, length² {_dot(residual, residual):.2f}", combined(length, 0, 1.0), (7, 0), ORANGE)
+    label("rooms", rooms, (-16, 4), BLUE, "right")
+    label("km", km, (-9, 5), BLUE, "right")
+    label(f"{b_rooms:.1f} · rooms", far, (6, -3), BLUE)
+    label(
+        f"prediction = {b_rooms:.1f} · rooms − {-b_km:.1f} · km, length² {_dot(prediction, prediction):.2f}",
+        prediction,
+        (-160, -16),
+        "black",
+    )
+    label("the sheet: all that rooms and km can predict", combined(-0.6, -1.15), (12, 9), GREY)
+    axes.set_aspect("equal")
+    axes.axis("off")
+    return figure
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return sum(u * v for u, v in zip(a, b, strict=True))
 
 
 def _plain(axes: Axes) -> None:

@@ -50,13 +50,14 @@ def one_file(numerics: str, command: str) -> str:
     docstring = ast.get_docstring(ast.parse(command), clean=False)
     imports: set[str] = set()
     code = []
-    for source in (numerics.partition('\nif __name__ == "__main__":')[0], command):
+    unwanted = ("import ", "from ", '"""', "__all__", "if __name__")
+    for source, dropped in ((numerics, unwanted), (command, unwanted[:-1])):
         lines = source.splitlines()
         for node in reversed(ast.parse(source).body):
             text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
             if text.startswith(("import ", "from ")) and not text.startswith("from phases."):
                 imports.add(text)
-            if text.startswith(("import ", "from ", '"""', "__all__")):
+            if text.startswith(dropped):
                 del lines[node.lineno - 1 : node.end_lineno]
         code.append("\n".join(lines).strip().replace("  # given\n", "\n"))
     origin = "# Made from build_it.py and tool.py of the lesson ml-fundamentals/linear-regression of Twice (MIT)."

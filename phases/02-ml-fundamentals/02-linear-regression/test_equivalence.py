@@ -146,10 +146,14 @@ def points(draw) -> tuple[list[float], list[float]]:
 
 @given(points())
 def test_fit_line_agrees(build_it: ModuleType, use_it: ModuleType, data) -> None:
-    built = build_it.fit_line(*data)
-    assert_equivalent(built, use_it.fit_line(*data), atol=ATOL)
+    assert_equivalent(build_it.fit_line(*data), use_it.fit_line(*data), atol=ATOL)
+
+
+@given(points())
+def test_one_feature_gives_the_line(build_it: ModuleType, data) -> None:
     x, y = data
-    assert_equivalent(built, build_it.fit([[value] for value in x], y), atol=ATOL, names=("fit_line", "fit"))
+    line, plane = build_it.fit_line(x, y), build_it.fit([[value] for value in x], y)
+    assert_equivalent(line, plane, atol=ATOL, names=("fit_line", "fit"))
 
 
 @given(some.well_conditioned_systems())
@@ -159,7 +163,8 @@ def test_solve_agrees(build_it: ModuleType, use_it: ModuleType, system) -> None:
     x = build_it.solve(A, b)
     assert (A, b) == before, "solve changed its arguments"
     assert_equivalent(x, use_it.solve(A, b), atol=ATOL)
-    assert_equivalent([sum(a * v for a, v in zip(row, x, strict=True)) for row in A], b, atol=ATOL)
+    product = [sum(a * v for a, v in zip(row, x, strict=True)) for row in A]
+    assert_equivalent(product, b, atol=ATOL, names=("A x", "b"))
 
 
 @given(some.regression_data())
@@ -180,7 +185,7 @@ def test_standard_errors_agree(build_it: ModuleType, use_it: ModuleType, data) -
 
 @examples(25)
 @given(some.regression_data())
-def test_fit_and_standard_errors_agree_with_fractions(build_it: ModuleType, data) -> None:
+def test_fractions_agree_with_fit_and_standard_errors(build_it: ModuleType, data) -> None:
     X, y = data
     beta, variances = exact_fit(X, y)
     fractions = ("build_it", "fractions")
@@ -189,6 +194,7 @@ def test_fit_and_standard_errors_agree_with_fractions(build_it: ModuleType, data
     assert_equivalent(build_it.standard_errors(X, y), exact, atol=ATOL, names=fractions)
 
 
+@examples(30)
 @given(some.regression_data(), some.seeds())
 def test_any_model_is_judged_alike(build_it: ModuleType, use_it: ModuleType, data, seed: int) -> None:
     """predict, residuals and r_squared of a model that was not fitted to these data, so R² may be negative."""
@@ -216,7 +222,7 @@ def test_linear_model_is_a_frozen_dataclass(build_it: ModuleType, use_it: Module
 
 @pytest.mark.parametrize("which", range(4))
 def test_anscombe(build_it: ModuleType, use_it: ModuleType, which: int) -> None:
-    """Anscombe's figures, to the digits he printed: 3.0, 0.500, 0.667 (0.666 in II, III), slope's error 0.118."""
+    """Anscombe's figures: 3.0, 0.500, R² 0.667 (0.666 in II, III), the slope's standard error 0.118."""
     x, y = ANSCOMBE[which]
     X = [[value] for value in x]
     for twin in (build_it, use_it):
@@ -241,10 +247,10 @@ def test_nist_norris(build_it: ModuleType, use_it: ModuleType) -> None:
 
 
 def test_nist_longley(build_it: ModuleType, use_it: ModuleType, refused: Refused) -> None:
-    """The digits that README states: normal equations keep 11 of 15 when centred and scaled, about 7 when not."""
+    """The digits that README states: normal equations keep nearly 12 of 15 when centred and scaled, about 7 when not."""
     X, y = longley()
     certified = LONGLEY_CERTIFIED["coefficients"]
-    for twin, least in ((build_it, 11), (use_it, 13)):
+    for twin, least in ((build_it, 11.5), (use_it, 13)):
         found = everything(twin, X, y)
         assert_equivalent(found, LONGLEY_CERTIFIED, rtol=1e-11, names=(twin.__name__, "NIST"))
         assert digits(found["coefficients"], certified) >= least
@@ -282,9 +288,9 @@ def test_residuals_of_fit_are_orthogonal_to_the_columns(build_it: ModuleType, da
         assert math.fsum(e * v for e, v in zip(errors, column, strict=True)) == pytest.approx(0, abs=1e-9)
 
 
-@examples(25)
+@examples(15)
 @given(some.regression_data(), st.sampled_from([1e-100, 1e-9, 3.0, 1e9, 1e100]))
-def test_fit_does_not_depend_on_units(build_it: ModuleType, use_it: ModuleType, data, unit: float) -> None:
+def test_units_do_not_matter(build_it: ModuleType, use_it: ModuleType, data, unit: float) -> None:
     """Metres or nanometres: coefficient and standard error scale, the prediction and R² stay."""
     X, y = data
     scaled = [[row[0] * unit, *row[1:]] for row in X]
@@ -336,11 +342,12 @@ def test_small_data(build_it: ModuleType, use_it: ModuleType, refused: Refused) 
     """As many rows as unknowns: the plane goes through every point, and nothing is left to estimate the noise."""
     two, three = [[1], [3]], [[0, 0], [1, 0], [0, 1]]
     for twin in (build_it, use_it):
-        assert_equivalent(numbers(twin.fit_line([1, 3], [5, 9])), [3.0, 2.0])
-        assert_equivalent(numbers(twin.fit(two, [5, 9])), [3.0, 2.0])
-        assert_equivalent(numbers(twin.fit(three, [1, 3, -1])), [1.0, 2.0, -2.0])
+        names = (twin.__name__, "by hand")
+        assert_equivalent(numbers(twin.fit_line([1, 3], [5, 9])), [3.0, 2.0], names=names)
+        assert_equivalent(numbers(twin.fit(two, [5, 9])), [3.0, 2.0], names=names)
+        assert_equivalent(numbers(twin.fit(three, [1, 3, -1])), [1.0, 2.0, -2.0], names=names)
         assert twin.r_squared(twin.LinearModel(3.0, [2.0]), two, [5, 9]) == 1.0
-        assert_equivalent(numbers(twin.fit(two, [4, 4])), [4.0, 0.0])
+        assert_equivalent(numbers(twin.fit(two, [4, 4])), [4.0, 0.0], names=names)
         assert twin.predict(twin.LinearModel(1.0, [2.0]), [[5]]) == [11.0]
     for X, y in ((two, [5, 9]), (three, [1, 3, -1])):
         refused("standard_errors", X, y)
@@ -348,11 +355,48 @@ def test_small_data(build_it: ModuleType, use_it: ModuleType, refused: Refused) 
         assert_equivalent(build_it.standard_errors(*one_more), use_it.standard_errors(*one_more))
 
 
+def test_standard_errors_by_hand(build_it: ModuleType, use_it: ModuleType) -> None:
+    """The four flats of README, and the prediction of a fifth: measured from there, it is the intercept."""
+    flats, rent = [[1, 1], [2, 1], [3, 2], [4, 4]], [2, 5, 4, 6]
+    from_there = [[rooms - 3, km - 1] for rooms, km in flats]
+    for twin in (build_it, use_it):
+        names = (twin.__name__, "by hand")
+        by_hand = [math.sqrt(2.45 * (1 / 4 + 1.5)), math.sqrt(2.45 * 1.2), math.sqrt(2.45)]
+        assert_equivalent(twin.standard_errors(flats, rent), by_hand, names=names)
+        assert_equivalent(numbers(twin.fit(from_there, rent)), [5.55, 1.6, -0.5], names=names)
+        assert_equivalent(twin.standard_errors(from_there, rent)[0], math.sqrt(2.45 * (1 / 4 + 2.3)), names=names)
+
+
 def test_r_squared_compares_with_the_mean(build_it: ModuleType, use_it: ModuleType) -> None:
     X, y = [[0], [0], [0]], [1, 2, 6]
     for twin in (build_it, use_it):
         for constant, expected in ((3.0, 0.0), (4.0, 1 - 17 / 14), (0.0, 1 - 41 / 14)):
             assert twin.r_squared(twin.LinearModel(constant, [7.0]), X, y) == pytest.approx(expected, abs=1e-15)
+        assert twin.r_squared(twin.LinearModel(1e200, [7.0]), X, y) == -math.inf
+
+
+def test_extreme_sizes(build_it: ModuleType, use_it: ModuleType) -> None:
+    """Up to 1e150, and ranges down to 1e-150: nothing on the way is too large or too small for a float."""
+    x, y = [1, 2, 3, 4], [2, 5, 4, 6]  # slope 1.1, standard error √0.27
+    for of_x in (4e-151, 1.0, 2e149):
+        for of_y in (1.0, 1.6e149):
+            scaled_x, scaled_y = [v * of_x for v in x], [v * of_y for v in y]
+            scale = of_y / of_x
+            for twin in (build_it, use_it):
+                X = [[v] for v in scaled_x]
+                names = (twin.__name__, "by hand")
+                for model in (twin.fit_line(scaled_x, scaled_y), twin.fit(X, scaled_y)):
+                    assert_equivalent(model.coefficients[0] / scale, 1.1, names=names)
+                    assert_equivalent(twin.r_squared(model, X, scaled_y), 1 - 2.7 / 8.75, names=names)
+                assert_equivalent(twin.standard_errors(X, scaled_y)[1] / scale, math.sqrt(0.27), names=names)
+    far_apart = [-9e149, -9e149, 9e149, 9e149]  # their products with x are larger than 1e150
+    models = [numbers(twin.fit([[v] for v in x], far_apart)) for twin in (build_it, use_it)]
+    assert_equivalent(*models)
+    assert_equivalent(models[0], numbers(build_it.fit_line(x, far_apart)), names=("fit", "fit_line"))
+    tiny = [v * 1e-200 for v in y]  # its square is no float
+    assert_equivalent(
+        build_it.standard_errors([[v] for v in x], tiny)[1] * 1e200, math.sqrt(0.27), names=("build_it", "by hand")
+    )
 
 
 # --- collinear, nearly collinear, constant, nearly constant ------------------------------------------------
@@ -385,7 +429,7 @@ def test_collinear(build_it: ModuleType, refused: Refused, share: float) -> None
             getattr(build_it, name)(X, TARGET)
 
 
-def test_tolerance_for_collinearity(build_it: ModuleType) -> None:
+def test_fit_tolerance_for_collinearity(build_it: ModuleType) -> None:
     """1e-12 of the variance, not of the length; the twin's rule is the same to a factor of 4 with two features."""
     for share, collinear in ((0.9e-12, True), (1.1e-12, False)):
         tilt = math.sqrt(share * sum(v * v for v in BASE) / sum(v * v for v in ACROSS))
@@ -395,6 +439,18 @@ def test_tolerance_for_collinearity(build_it: ModuleType) -> None:
                 build_it.fit(X, TARGET)
         else:
             assert len(build_it.fit(X, TARGET).coefficients) == 2
+
+
+def test_a_chain_of_near_repeats_is_refused_by_name(build_it: ModuleType, refused: Refused) -> None:
+    """Each feature keeps more than 1e-12 of its variance, and together they leave 1e-15: elimination runs dry."""
+    signs = [(a, b, c) for a in (1, -1) for b in (1, -1) for c in (1, -1)]  # three orthogonal columns
+    y = [1, 2, 3, 4, 5, 6, 7, 9]
+    for extra in ((), (3,)):
+        X = [[a, a + 1e-2 * b, b + 3e-6 * c, *(i**power for power in extra)] for i, (a, b, c) in enumerate(signs)]
+        for name in ("fit", "standard_errors"):
+            refused(name, X, y)
+            with pytest.raises(ValueError, match="feature 2"):
+                getattr(build_it, name)(X, y)
 
 
 @examples(15)
@@ -426,10 +482,27 @@ def test_constant_feature(build_it: ModuleType, use_it: ModuleType, refused: Ref
         refused("fit", [[v] for v in nearly], [1, 2, 3])
         refused("r_squared", build_it.LinearModel(far, [0.0]), [[1], [2], [3]], nearly)
         varies = [far, far + math.copysign(2, far), far]
-        # rtol: floats near 10¹² are 1e-4 apart, so the mean is off by up to that, and build_it does not correct it
-        assert_equivalent(*(twin.fit_line(varies, [1, 5, 3]) for twin in (build_it, use_it)), rtol=1e-8)
+        exact = [float(b) for b in exact_fit([[v] for v in varies], [1, 5, 3])[0]]
+        for twin in (build_it, use_it):
+            # rtol: floats near 10¹² are 1e-4 apart, so the mean is off by up to that, and build_it does not correct it
+            found = numbers(twin.fit_line(varies, [1, 5, 3]))
+            assert_equivalent(found, exact, rtol=1e-8, names=(twin.__name__, "fractions"))
         model = build_it.LinearModel(far, [0.0])
         assert_equivalent(*(twin.r_squared(model, [[1], [2], [3]], varies) for twin in (build_it, use_it)))
+
+
+def test_a_range_too_small_is_constant(build_it: ModuleType, use_it: ModuleType, refused: Refused) -> None:
+    """At most 1e-150: a slope might not fit into a float."""
+    for range_ in (1e-150, 1e-165):
+        small = [0.0, range_, 0.0]
+        refused("fit_line", small, [1, 2, 3])
+        refused("fit", [[v] for v in small], [1, 2, 3])
+        refused("r_squared", build_it.LinearModel(0.0, [0.0]), [[1], [2], [3]], small)
+    small = [0.0, 1.1e-150, 0.0]
+    for twin in (build_it, use_it):
+        assert twin.fit_line(small, [1, 1, 2]).coefficients == pytest.approx([-0.5 / 1.1e-150], rel=1e-14)
+        assert twin.fit([[v] for v in small], [1, 1, 2]).coefficients == pytest.approx([-0.5 / 1.1e-150], rel=1e-14)
+        assert twin.r_squared(twin.LinearModel(0.0, [0.0]), [[1], [2], [3]], small) == pytest.approx(-0.5, rel=1e-14)
 
 
 def test_constant_target(build_it: ModuleType, use_it: ModuleType, refused: Refused) -> None:
@@ -459,7 +532,7 @@ def test_solve_refuses_the_singular(build_it: ModuleType, use_it: ModuleType, re
     for tiny in (2e-12, -2e-12):
         for A in ([[1, 0], [0, tiny]], [[tiny, 0], [0, -1]]):
             assert_equivalent(build_it.solve(A, [1, 1]), use_it.solve(A, [1, 1]))
-    assert_equivalent(build_it.solve([[1e-200]], [1e-200]), [1.0])
+    assert_equivalent(build_it.solve([[1e-200]], [1e-200]), [1.0], names=("build_it", "by hand"))
 
 
 # --- other bad input ---------------------------------------------------------------------------------------
@@ -488,7 +561,7 @@ def test_bad_data(build_it: ModuleType, refused: Refused, data) -> None:
     refused("r_squared", model, X, y)
 
 
-def test_bad_points(build_it: ModuleType, use_it: ModuleType, refused: Refused) -> None:
+def test_fit_line_refuses_bad_points(build_it: ModuleType, use_it: ModuleType, refused: Refused) -> None:
     for x, y in (
         ([], []),
         ([1], [1]),
@@ -543,6 +616,14 @@ def test_messages_say_where(build_it: ModuleType) -> None:
     ):
         with pytest.raises(ValueError, match=where):
             build_it.fit(X, y)
+    for x, y, where in (
+        ([1, NAN, 2], [1, 2, 3], r"x\[1\]"),
+        ([1, 2, 4], [1, 2, HUGE], r"y\[2\]"),
+        ([1, 2], [1, 2, 3], "2.*3"),
+        ([5, 5, 5], [1, 2, 3], r"\bx\b"),
+    ):
+        with pytest.raises(ValueError, match=where):
+            build_it.fit_line(x, y)
     with pytest.raises(ValueError, match=r"(?s)2.*3"):
         build_it.fit([[1, 2], [3, 5]], [1, 2])  # 2 rows for 3 unknowns
     with pytest.raises(ValueError, match=r"(?s)4.*5|5.*4"):
