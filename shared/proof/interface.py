@@ -87,32 +87,34 @@ def interface_differences(built: ModuleType, used: ModuleType) -> list[str]:
         if isinstance(one, type) != isinstance(other, type):
             found.append(f"{name} is a class in one twin and not in the other")
         elif isinstance(one, type):
-            found += _class_differences(name, one, other)
+            found += _class_differences(name, one, other, used.__name__)
         elif callable(one):
-            found += _signature_differences(name, one, other)
+            found += _signature_differences(name, one, other, used.__name__)
     return found
 
 
-def _class_differences(name: str, one: type, other: type) -> list[str]:
+def _class_differences(name: str, one: type, other: type, own: str) -> list[str]:
     found = []
     if one.__init__ is not object.__init__ or other.__init__ is not object.__init__:  # type: ignore[misc]
-        found += _signature_differences(name, one, other)
-    for attribute in vars(one):
+        found += _signature_differences(name, one, other, own)
+    for attribute, member in vars(one).items():
         if attribute.startswith("_"):
             continue
         if not hasattr(other, attribute) and attribute not in getattr(other, "__annotations__", {}):
             found.append(f"{name}.{attribute} is missing in use_it")
-        elif isinstance(vars(one)[attribute], FunctionType) and isinstance(vars(other).get(attribute), FunctionType):
-            found += _signature_differences(f"{name}.{attribute}", getattr(one, attribute), getattr(other, attribute))
+        elif isinstance(member, FunctionType) and callable(theirs := getattr(other, attribute)):
+            found += _signature_differences(f"{name}.{attribute}", member, theirs, own)
     return found
 
 
-def _signature_differences(name: str, one: Any, other: Any) -> list[str]:
-    """Names, order, kinds and defaults of parameters; a framework's own class written in C has none to compare."""
-    try:
-        signatures = [inspect.signature(value) for value in (one, other)]
-    except (TypeError, ValueError):
+def _signature_differences(name: str, one: Any, other: Any, own: str) -> list[str]:
+    """Names, order, kinds and defaults of parameters, where use_it writes the function itself (its module is `own`).
+
+    What it takes from the framework as it stands may offer more, or be written in C, which tells nothing.
+    """
+    if getattr(other, "__module__", None) != own:
         return []
+    signatures = [inspect.signature(value) for value in (one, other)]
     shapes = [
         [
             (p.name, p.kind, p.default if p.default is inspect.Parameter.empty else repr(p.default))

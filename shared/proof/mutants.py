@@ -48,16 +48,27 @@ _OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: what was done where, and the source that has it."""
+    """One fault: `new` in the place that `path` leads to."""
 
-    line: int
+    tree: ast.Module
+    path: "_Path"
     kind: str
-    before: str
-    after: str
-    source: str
+    old: ast.AST
+    new: ast.AST
+
+    @property
+    def line(self) -> int:
+        return getattr(self.old, "lineno", 0)
+
+    @property
+    def source(self) -> str:
+        """The whole source with the fault in it."""
+        mutated = copy.deepcopy(self.tree)
+        _put(mutated, self.path, self.new)
+        return ast.unparse(ast.fix_missing_locations(mutated))
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.kind}: {self.before}  →  {self.after}"
+        return f"line {self.line}: {self.kind}: {_short(self.old)}  →  {_short(self.new)}"
 
 
 def mutants(source: str) -> Iterator[Mutant]:
@@ -65,15 +76,7 @@ def mutants(source: str) -> Iterator[Mutant]:
     tree = ast.parse(source)
     for path, node in _sites(tree):
         for kind, new in _variants(node):
-            mutated = copy.deepcopy(tree)
-            _put(mutated, path, new)
-            yield Mutant(
-                getattr(node, "lineno", 0),
-                kind,
-                _short(node),
-                _short(new),
-                ast.unparse(ast.fix_missing_locations(mutated)),
-            )
+            yield Mutant(tree, path, kind, node, new)
 
 
 def _short(node: ast.AST) -> str:
