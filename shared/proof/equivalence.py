@@ -189,8 +189,13 @@ class _Walk:
         elif isinstance(a, list) and isinstance(b, list):
             yield from self.sequence(a, b, path)
         elif isinstance(a, dict) and isinstance(b, dict):
-            if list(a) != list(b) and set(a) != set(b):
-                yield Difference(path, f"{self.names[0]} has the names {list(a)}, {self.names[1]} {list(b)}")
+            only = [
+                f"only {name} has {[key for key in one if key not in other]}"
+                for name, one, other in zip(self.names, (a, b), (b, a), strict=True)
+                if set(one) - set(other)
+            ]
+            if only:
+                yield Difference(path, ", ".join(only))
                 return
             for key in a:
                 yield from self.values(a[key], b[key], f"{path}.{key}" if path else str(key))

@@ -73,7 +73,7 @@ def test_equal_values_pass(a: object, b: object) -> None:
         (0.0, None, "float against NoneType"),
         ([1.0], 1.0, "list against float"),
         ("a", "b", "build_it 'a', use_it 'b'"),
-        ({"a": 1}, {"b": 1}, r"build_it has the names \['a'\], use_it \['b'\]"),
+        ({"a": 1, "c": 2}, {"b": 1, "c": 2}, r"only build_it has \['a'\], only use_it has \['b'\]"),
         (1e-13, 2e-12, "1.9e-12 apart, allowed 1e-12"),
     ],
 )
