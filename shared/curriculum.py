@@ -137,8 +137,12 @@ class Curriculum:
                 raise UnknownLessonError(
                     f"{text!r} can mean {', '.join(lesson.name for lesson in found)}; name one of them"
                 )
-        names = {key: lesson.name for lesson in self.lessons.values() for key in (lesson.name, lesson.slug)}
-        nearest = dict.fromkeys(names[key] for key in difflib.get_close_matches(wanted, names, n=3, cutoff=0.5))
+        names = {
+            key: lesson.name
+            for lesson in self.lessons.values()
+            for key in (*lesson.slug.split("-"), lesson.slug, lesson.name)
+        }
+        nearest = dict.fromkeys(names[key] for key in difflib.get_close_matches(wanted, names, n=3, cutoff=0.6))
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else "'twice list' shows them all"
         raise UnknownLessonError(f"there is no lesson {text!r}; {hint}")
 

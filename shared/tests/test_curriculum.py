@@ -26,6 +26,7 @@ def test_a_lesson_is_found_by_name_slug_number_and_part(root: Path, add_lesson: 
     [
         ("doubel", "did you mean fake/double"),
         ("fake/dubble", "did you mean fake/double"),
+        ("troubel", "did you mean fake/double-trouble"),
         ("dou", "can mean fake/double, fake/double-trouble"),
         ("zzzzzz", "'twice list'"),
         ("", "'twice list'"),
