@@ -10,8 +10,8 @@ __all__ = ["LinearModel", "fit", "fit_line", "predict", "r_squared", "residuals"
 Vector = list[float]
 Matrix = list[list[float]]
 
-# What counts as nothing beside the whole: a pivot beside the largest entry of its matrix, the range of a feature
-# beside its largest value, the variance of a feature that those before it leave unexplained beside all of it.
+# What counts as nothing beside the whole: a pivot beside the largest entry of its matrix (among correlations, the
+# share of a feature's variance that those before it leave unexplained), a feature's range beside its largest value.
 TOLERANCE = 1e-12
 # The largest size of a number that may come in, and the inverse of the smallest range of a feature: squares of
 # both still fit into a float.
@@ -107,17 +107,18 @@ def fit(X: Sequence[Sequence[float]], y: Sequence[float]) -> LinearModel:
         ValueError: `X` is empty, has no feature or ragged rows, or is not as long as `y`; a value is NaN or
             larger in size than `LARGEST`; there are fewer rows than unknowns (n_features + 1); a feature is
             constant (max - min is at most TOLERANCE * max(|values|) or at most 1 / LARGEST); a feature is
-            collinear: those before it explain all but TOLERANCE of its variance, or elimination with it finds
-            no pivot above TOLERANCE. The message names what is at fault: the value (``X[2][1]``), the row
-            (``X[2]``), the feature (``feature 1``, counted from 0), or the two numbers that do not fit.
+            collinear: elimination over the correlations of it and those before it finds no pivot above
+            TOLERANCE. The message names what is at fault: the value (``X[2][1]``), the row (``X[2]``), the
+            feature (``feature 1``, counted from 0), or the two numbers that do not fit.
     """
     _check_training(X, y)
     columns, means, lengths = _standardize(X)
     R = _products(columns)
-    _check_independent(R)
     mean_y = _mean(y)
     centred_y = [value - mean_y for value in y]
-    scaled = _eliminate(R, [_dot(column, centred_y) for column in columns], COLLINEAR)
+    with_y = [_dot(column, centred_y) for column in columns]
+    for n in range(1, len(R) + 1):  # one feature more each time, so that the first superfluous one is named
+        scaled = _eliminate([row[:n] for row in R[:n]], with_y[:n], COLLINEAR)
     coefficients = [value / length for value, length in zip(scaled, lengths, strict=True)]
     return LinearModel(mean_y - _dot(coefficients, means), coefficients)
 
@@ -250,15 +251,6 @@ def _standardize(X: Sequence[Sequence[float]]) -> tuple[Matrix, Vector, Vector]:
 def _products(columns: Matrix) -> Matrix:
     """The dot product of every pair of columns; for standardized ones these are their correlations."""
     return [[_dot(a, b) for b in columns] for a in columns]
-
-
-def _check_independent(R: Matrix) -> None:
-    for j in range(1, len(R)):
-        before = [row[:j] for row in R[:j]]
-        shared = R[j][:j]
-        unexplained = R[j][j] - _dot(shared, _eliminate(before, shared, COLLINEAR))  # 1 - R² of j on those before
-        if unexplained <= TOLERANCE:
-            raise ValueError(COLLINEAR.format(j))
 
 
 def _check_training(X: Sequence[Sequence[float]], y: Sequence[float]) -> None:  # given

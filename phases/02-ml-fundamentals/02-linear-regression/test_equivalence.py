@@ -441,16 +441,23 @@ def test_fit_tolerance_for_collinearity(build_it: ModuleType) -> None:
             assert len(build_it.fit(X, TARGET).coefficients) == 2
 
 
-def test_a_chain_of_near_repeats_is_refused_by_name(build_it: ModuleType, refused: Refused) -> None:
-    """Each feature keeps more than 1e-12 of its variance, and together they leave 1e-15: elimination runs dry."""
-    signs = [(a, b, c) for a in (1, -1) for b in (1, -1) for c in (1, -1)]  # three orthogonal columns
+SIGNS = [(a, b, c) for a in (1, -1) for b in (1, -1) for c in (1, -1)]  # three orthogonal columns
+REPEATS = {
+    # each keeps more than 1e-12 of its variance, and together they leave 1e-15: elimination runs dry
+    "a chain": ("feature 2", [[a, a + 1e-2 * b, b + 3e-6 * c] for a, b, c in SIGNS]),
+    "a chain and more": ("feature 2", [[a, a + 1e-2 * b, b + 3e-6 * c, i**3] for i, (a, b, c) in enumerate(SIGNS)]),
+    # the second keeps 1e-13, and all of that is in the third: no pivot is smaller than 1e-7
+    "what is left is shared": ("feature 1", [[a, a + 3e-7 * b, b + c] for a, b, c in SIGNS]),
+}
+
+
+@pytest.mark.parametrize(("feature", "X"), REPEATS.values(), ids=REPEATS)
+def test_near_repeats_among_three_are_refused(build_it: ModuleType, refused: Refused, feature: str, X) -> None:
     y = [1, 2, 3, 4, 5, 6, 7, 9]
-    for extra in ((), (3,)):
-        X = [[a, a + 1e-2 * b, b + 3e-6 * c, *(i**power for power in extra)] for i, (a, b, c) in enumerate(signs)]
-        for name in ("fit", "standard_errors"):
-            refused(name, X, y)
-            with pytest.raises(ValueError, match="feature 2"):
-                getattr(build_it, name)(X, y)
+    for name in ("fit", "standard_errors"):
+        refused(name, X, y)
+        with pytest.raises(ValueError, match=feature):
+            getattr(build_it, name)(X, y)
 
 
 @examples(15)
