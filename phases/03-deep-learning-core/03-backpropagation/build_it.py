@@ -122,8 +122,8 @@ def _sigmoid(z: float) -> float:
 def activate(Z: Matrix, activation: str) -> Matrix:
     """f(Z), element by element: z, 1 / (1 + e⁻ᶻ), tanh z or max(0, z).
 
-    Works for any z: the sigmoid of -1000 is 0.0 and no exponential overflows; NaN stays NaN, so that a training run
-    that went wrong shows it.
+    Works for any z: the sigmoid of -1000 is 0.0 and no exponential overflows; NaN stays NaN under every name (max(z, 0)
+    keeps it, max(0, z) does not), so that a training run that went wrong shows it.
 
     Raises:
         ValueError: `activation` is unknown, or Z is no matrix.
@@ -204,13 +204,14 @@ def cross_entropy(logits: Matrix, labels: list[int]) -> tuple[float, Matrix]:
 
     Args:
         logits: n_samples × n_classes, the outputs of a network whose last layer is "identity".
-        labels: for each sample the index of its class.
+        labels: for each sample the index of its class; False and True count as 0 and 1, as everywhere in Python.
 
     Returns:
         The loss, and dL/d(logits) = (p - y) / n_samples, where y is 1 at the label and 0 elsewhere.
 
     Raises:
-        ValueError: logits is no matrix, the number of labels differs, or a label is no int from 0 to n_classes - 1.
+        ValueError: logits is no matrix, the number of labels differs, or a label is no int (1.0 is none) or not from
+            0 to n_classes - 1.
     """
     _check_matrix("logits", logits)
     _check_same_length("labels", labels, logits)
@@ -300,20 +301,23 @@ def train(
         targets: for "squared_error" a matrix n_samples × n_outputs, for "cross_entropy" a label for each sample.
         loss: "squared_error" or "cross_entropy".
         learning_rate: η.
-        n_steps: how many; 0 gives back the network as it came, and no losses.
+        n_steps: how many; 0 gives back the network as it came, and no losses, if all arguments are good.
 
     Returns:
         The trained network, and n_steps losses: losses[k] is the loss after k steps, measured before step k + 1.
         A run that diverges has inf or NaN among its losses; that is no error.
 
     Raises:
-        ValueError: `loss` is unknown, `n_steps` is below 0, or anything that `forward`, the loss or `step` refuses.
+        ValueError: `loss` is unknown, `n_steps` is below 0, or anything that `forward`, the loss or `step` refuses,
+            even where `n_steps` is 0.
     """
     losses_by_name = {"squared_error": squared_error, "cross_entropy": cross_entropy}
     if loss not in losses_by_name:
         raise ValueError(f"loss must be one of {', '.join(losses_by_name)}, got {loss!r}")
     if n_steps < 0:
         raise ValueError(f"n_steps must be at least 0, got {n_steps}")
+    _check_learning_rate(learning_rate)
+    losses_by_name[loss](predict(network, X), targets)  # refuses what does not fit before the first step
     losses = []
     for _ in range(n_steps):
         trace = forward(network, X)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 from random import Random
 
 import torch
@@ -74,8 +75,6 @@ class Gradients:
     pre_activations: list[Matrix]
     inputs: Matrix
 
-
-torch.set_num_threads(1)  # on matrices this small, waking a second thread costs more than the work
 
 ACTIVATIONS = {
     "identity": torch.nn.Identity(),
@@ -154,7 +153,7 @@ def backward(network: list[Layer], trace: Trace, output_gradient: Matrix) -> Gra
 
 
 def step(network: list[Layer], gradients: Gradients, learning_rate: float) -> list[Layer]:
-    """What torch.optim.SGD does, in one line; lesson deep-learning-core/mini-framework uses SGD itself."""
+    """torch.optim.SGD, with the gradients put where backward() would have left them."""
     parameters = _parameters(network)
     _check_learning_rate(learning_rate)
     _same_length("gradients.weights", gradients.weights, network)
@@ -164,7 +163,7 @@ def step(network: list[Layer], gradients: Gradients, learning_rate: float) -> li
         _same_length("a gradient of biases", db, b)
         W.grad = _matrix("a gradient of weights", dW, len(b))
         b.grad = torch.tensor(db, dtype=torch.float64)
-    _descend(parameters, learning_rate)
+    torch.optim.SGD(chain(*parameters), lr=learning_rate).step()
     return _layers(network, parameters)
 
 
@@ -177,7 +176,7 @@ def train(
     learning_rate: float,
     n_steps: int,
 ) -> tuple[list[Layer], list[float]]:
-    """The loop of every torch program: outputs, loss, backward(), step, and the gradients cleared."""
+    """The loop of every torch program: gradients cleared, outputs, loss, backward(), step()."""
     if loss not in LOSSES:
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
     if n_steps < 0:
@@ -186,12 +185,14 @@ def train(
     inputs = _data("X", X, len(network[0].weights))
     _check_learning_rate(learning_rate)
     wanted = _targets(loss, targets, _run(network, parameters, inputs)[1][-1])
+    optimizer = torch.optim.SGD(chain(*parameters), lr=learning_rate)
     losses = []
     for _ in range(n_steps):
+        optimizer.zero_grad()
         outputs = _run(network, parameters, inputs)[1][-1]
         value = LOSSES[loss](outputs, wanted)
         value.backward()
-        _descend(parameters, learning_rate)
+        optimizer.step()
         losses.append(value.item())
     return _layers(network, parameters), losses
 
@@ -204,7 +205,7 @@ def predict(network: list[Layer], X: Matrix) -> Matrix:
 
 
 def _run(network: list[Layer], parameters: list[tuple[Tensor, Tensor]], X: Tensor) -> tuple[list, list]:
-    """Z of every layer, and X followed by f(Z) of every layer."""
+    """The forward pass: Z of every layer, and X followed by f(Z) of every layer."""
     pre_activations, activations = [], [X]
     for layer, (W, b) in zip(network, parameters, strict=True):
         pre_activations.append(torch.addmm(b, activations[-1], W))
@@ -216,14 +217,6 @@ def _value_and_gradient(loss: str, outputs: Tensor, targets: Tensor) -> tuple[fl
     value = LOSSES[loss](outputs, targets)
     value.backward()
     return value.item(), outputs.grad.tolist()
-
-
-def _descend(parameters: list[tuple[Tensor, Tensor]], learning_rate: float) -> None:
-    """W -= η W.grad in place, out of autograd's sight, and the gradients cleared: backward() would add to them."""
-    with torch.no_grad():
-        for tensor in (tensor for pair in parameters for tensor in pair):
-            tensor.sub_(tensor.grad, alpha=learning_rate)
-            tensor.grad = None
 
 
 def _layers(network: list[Layer], parameters: list[tuple[Tensor, Tensor]]) -> list[Layer]:
@@ -275,7 +268,7 @@ def _targets(loss: str, targets: Matrix | list[int], outputs: Tensor) -> Tensor:
     for label in targets:
         if not isinstance(label, int) or not 0 <= label < n_outputs:
             raise ValueError(f"a label must be an int from 0 to {n_outputs - 1}, got {label!r}")
-    return torch.tensor(targets)
+    return torch.tensor(targets, dtype=torch.int64)
 
 
 def _same_length(name: str, values: object, like: object) -> None:
