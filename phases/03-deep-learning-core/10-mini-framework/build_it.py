@@ -1,7 +1,7 @@
 """A deep-learning framework in one file: tensors that differentiate themselves, layers, optimizers, checkpoints.
 
-The names, the arguments and the results are PyTorch's. Read it top to bottom: data, tensor, functions of tensors,
-modules, losses, optimizers, batches, checkpoint, loop.
+The names, the arguments and the results are PyTorch's. Read it top to bottom: data, tensor, what operations share,
+functions of tensors, modules, losses, optimizers, batches, checkpoint, loop.
 """
 
 import json
@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from itertools import accumulate, count, cycle
-from operator import add, mul, neg, sub, truediv
+from operator import add, attrgetter, mul, neg, sub, truediv
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -43,7 +43,7 @@ __all__ = [
 Shape = tuple[int, ...]
 VJP = Callable[[list[float]], list[float]]  # gradient of the output -> gradient of one input, both flat
 
-_numbers = count()  # a tensor is always made after the tensors it was made from
+_numbers = count(1)  # a tensor is always made after the tensors it was made from; leaves have number 0
 _recording = ContextVar("recording", default=True)
 
 
@@ -134,30 +134,28 @@ def _chosen(item: Any, size: int) -> list[int]:
 
 def _select(shape: Shape, index: Any) -> tuple[list[int], Shape]:
     """Where ``x[index]`` finds its values in the flat list of x, and the shape of the result."""
-    index = index if isinstance(index, tuple) else (index,)
-    n_named = sum(item is not None and item is not ... for item in index)
-    if n_named > len(shape) or sum(item is ... for item in index) > 1:
+    items = list(index) if isinstance(index, tuple) else [index]
+    n_named = len(items) - items.count(None) - items.count(...)
+    if n_named > len(shape) or items.count(...) > 1:
         raise IndexError(f"expected at most {len(shape)} indices for shape {shape} and one ..., got {index}")
-    gap = next((i for i, item in enumerate(index) if item is ...), len(index))
+    gap = items.index(...) if ... in items else len(items)
+    items[gap : gap + 1] = [slice(None)] * (len(shape) - n_named)
+    lists = [i for i, item in enumerate(items) if isinstance(item, list | range)]
+    if len({len(items[i]) for i in lists}) > 1 or (lists and lists[-1] - lists[0] >= len(lists)):
+        raise IndexError(f"expected lists of one length, side by side, got {index}")
     axes = iter(zip(shape, _strides(shape), strict=True))
-    positions, sizes, lists = [0], [], []
-    previous: Any = None
-    for item in (*index[:gap], *[slice(None)] * (len(shape) - n_named), *index[gap + 1 :]):
-        is_list = isinstance(item, list | range)
+    positions, sizes = [0], []
+    for i, item in enumerate(items):
         if item is None:
             sizes.append(1)
+            continue
+        size, stride = next(axes)
+        offsets = [place * stride for place in _chosen(item, size)]
+        if i in lists[1:]:  # pairs with the list before it, element by element
+            positions = [p + offset for p, offset in zip(positions, cycle(offsets), strict=False)]
         else:
-            size, stride = next(axes)
-            offsets = [i * stride for i in _chosen(item, size)]
-            if is_list and lists:  # pairs with the list before it, element by element
-                if previous is not lists[-1] or len(item) != len(previous):
-                    raise IndexError(f"expected lists of one length, side by side, got {index}")
-                positions = [p + offset for p, offset in zip(positions, cycle(offsets), strict=False)]
-            else:
-                positions = [p + offset for p in positions for offset in offsets]
-                sizes += [] if isinstance(item, int) else [len(offsets)]
-        lists += [item] if is_list else []
-        previous = item
+            positions = [p + offset for p in positions for offset in offsets]
+            sizes += [] if isinstance(item, int) else [len(offsets)]
     if not positions:
         raise ValueError(f"expected to select at least one value from shape {shape}, got {index}")
     return positions, tuple(sizes)
@@ -172,11 +170,13 @@ class Tensor:
     Make one from nested lists with `tensor`. Operators and functions make the others; the constructor is for whoever
     writes a new operation, here the sine of x:
 
-        Tensor([math.sin(v) for v in x.data], x.shape, [(x, lambda g: [gi * math.cos(v) for gi, v in zip(g, x.data)])])
+        a = x.data
+        Tensor([math.sin(v) for v in a], x.shape, [(x, lambda g: [gi * math.cos(v) for gi, v in zip(g, a)])])
 
-    No operation changes a tensor: optimizers and `load_state_dict` put a new list in the place of the old one.
-    Shapes that do not fit raise ValueError; an axis or an index out of range raises IndexError. Where IEEE arithmetic
-    turns finite numbers into an infinity or NaN (1/0, log 0, exp 1000), Python's own error is raised.
+    No operation changes a tensor: optimizers and `load_state_dict` put a new list in the place of the old one, so a
+    function that reads ``x.data`` later may find other values.
+    Shapes that do not fit raise ValueError; an axis or an index out of range raises IndexError. Division by zero, and
+    a function out of its domain or range (log 0, exp 1000), raise Python's own error; + - · / and sums overflow to inf.
 
     Attributes:
         data: the values as a flat list, the last axis running fastest (row-major). Never changed in place.
@@ -188,15 +188,16 @@ class Tensor:
     __slots__ = ("_edges", "_number", "data", "grad", "requires_grad", "shape")
 
     def __init__(self, data: list[float], shape: Shape, edges: Iterable[tuple["Tensor", VJP]] = ()) -> None:
-        """`edges`: each input with its vector–Jacobian product, which must not refer to the new tensor.
+        """`edges`: each input with its vector–Jacobian product, which may refer to lists and shapes.
 
-        Inputs that need no gradient are forgotten at once; inside `no_grad` all of them are.
+        It must not refer to the new tensor. Inputs that need no gradient are forgotten at once; inside `no_grad` all
+        of them are.
         """
         self.data, self.shape = data, shape
         self.grad: Tensor | None = None
         self._edges = tuple(edge for edge in edges if edge[0].requires_grad) if _recording.get() else ()
         self.requires_grad = bool(self._edges)
-        self._number = next(_numbers)
+        self._number = next(_numbers) if self._edges else 0
 
     def backward(self, gradient: "Tensor | None" = None) -> None:
         """Add to ``leaf.grad``, for every leaf that this tensor was made from: gradient · ∂self/∂leaf.
@@ -215,19 +216,20 @@ class Tensor:
         if gradient is not None and gradient.shape != self.shape:
             raise ValueError(f"expected a gradient of shape {self.shape}, got {gradient.shape}")
 
-        nodes, found = {self._number: self}, [self]
+        nodes, found = {self}, [self]
         while found:
             for source, _ in found.pop()._edges:
-                if source._number not in nodes:
-                    nodes[source._number] = source
+                if source not in nodes:
+                    nodes.add(source)
                     found.append(source)
 
-        gradients = {self._number: [1.0] if gradient is None else gradient.data}
-        for number in sorted(nodes, reverse=True):  # all that was made from a node comes before the node
-            node, total = nodes[number], gradients.pop(number)
+        gradients = {self: [1.0] if gradient is None else gradient.data}
+        # from the newest to the oldest, and then the leaves: all that was made from a node comes before the node
+        for node in sorted(nodes, key=attrgetter("_number"), reverse=True):
+            total = gradients.pop(node)
             for source, vjp in node._edges:
-                sent, earlier = vjp(total), gradients.get(source._number)
-                gradients[source._number] = sent if earlier is None else list(map(add, earlier, sent))
+                sent, earlier = vjp(total), gradients.get(source)
+                gradients[source] = sent if earlier is None else list(map(add, earlier, sent))
             if not node._edges:
                 earlier = [0.0] * len(total) if node.grad is None else node.grad.data
                 node.grad = Tensor(list(map(add, earlier, total)), node.shape)
@@ -276,7 +278,7 @@ class Tensor:
         """a / b."""
 
         def vjp_b(g: list[float], a: list[float], b: list[float]) -> Iterable[float]:
-            return (-gi * ai / (bi * bi) for gi, ai, bi in zip(g, a, b, strict=True))
+            return (-gi * (ai / bi) / bi for gi, ai, bi in zip(g, a, b, strict=True))  # b · b might underflow
 
         return _elementwise(self, other, truediv, lambda g, a, b: map(truediv, g, b), vjp_b)
 
@@ -295,7 +297,10 @@ class Tensor:
         return Tensor(list(map(neg, self.data)), self.shape, [(self, lambda g: list(map(neg, g)))])
 
     def __pow__(self, exponent: float) -> "Tensor":
-        """a to the power of a number (TypeError for a tensor); the derivative for exponent 0 is 0 everywhere."""
+        """a to the power of a number (TypeError for a tensor), by `math.pow`: a root of -1 is an error, not complex.
+
+        For exponent 0 the derivative is 0 everywhere.
+        """
         a = self.data
 
         def vjp(g: list[float]) -> list[float]:
@@ -350,7 +355,7 @@ class Tensor:
         return Tensor(list(map(math.log, a)), self.shape, [(self, lambda g: list(map(truediv, g, a)))])
 
     def sqrt(self) -> "Tensor":
-        """√a."""
+        """√a; at 0 it has no derivative, and `backward` raises ZeroDivisionError."""
         y = list(map(math.sqrt, self.data))
         return Tensor(y, self.shape, [(self, lambda g: [gi / (2 * v) for gi, v in zip(g, y, strict=True)])])
 
@@ -374,7 +379,7 @@ class Tensor:
         y = [1 / (1 + math.exp(-v)) if v >= 0 else math.exp(v) / (1 + math.exp(v)) for v in self.data]
         return Tensor(y, self.shape, [(self, lambda g: [gi * v * (1 - v) for gi, v in zip(g, y, strict=True)])])
 
-    # Reductions: `dim` is an axis, a tuple of axes or None for all; `keepdim` leaves them with size 1.
+    # Reductions: `dim` is an axis, a tuple of axes, or None (or an empty tuple) for all; `keepdim` leaves size 1 there.
 
     def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         """The sum over `dim`."""
@@ -501,16 +506,6 @@ class Tensor:
         return _gather(self, *_select(self.shape, index))
 
 
-class Parameter(Tensor):
-    """A tensor that a `Module` learns: a leaf with the values of `data` that requires a gradient."""
-
-    __slots__ = ()
-
-    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
-        super().__init__(data.data, data.shape)
-        self.requires_grad = requires_grad
-
-
 # --- what operations share --------------------------------------------------------------------------------------
 
 
@@ -544,7 +539,7 @@ def _elementwise(
 
 def _reduction(shape: Shape, dim: int | tuple[int, ...] | None, keepdim: bool) -> tuple[list[int], Shape, Shape]:
     """The axes to reduce, the shape with those of size 1, and the shape of the result."""
-    dims = range(len(shape)) if dim is None else (dim,) if isinstance(dim, int) else dim
+    dims = (dim,) if isinstance(dim, int) else dim or range(len(shape))
     axes = [_axis(d, len(shape)) for d in dims]
     if len(set(axes)) < len(axes):
         raise ValueError(f"expected each dim once, got {dim}")
@@ -667,6 +662,16 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 # --- modules: functions with parameters -------------------------------------------------------------------------
+
+
+class Parameter(Tensor):
+    """A tensor that a `Module` learns: a leaf with the values of `data` that requires a gradient."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
+        super().__init__(data.data, data.shape)
+        self.requires_grad = requires_grad
 
 
 class Module:
@@ -808,7 +813,7 @@ class Sequential(Module):
             setattr(self, str(i), module)
 
     def __getitem__(self, index: int) -> Module:
-        """The module at `index`, from 0; IndexError beyond the last, so that ``for module in self`` works."""
+        """The module at `index`, from either end; IndexError beyond, which is what ends ``for module in self``."""
         modules = [module for _, module in self._modules_by_name()]
         return modules[index]
 
@@ -878,7 +883,9 @@ class SGD(Optimizer):
     θ ← θ - lr · v
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Iterable[Tensor], lr: float, momentum: float = 0.0, *, weight_decay: float = 0.0
+    ) -> None:
         """Raises ValueError if `lr`, `momentum` or `weight_decay` is below 0, or there is no parameter."""
         if min(lr, momentum, weight_decay) < 0:
             raise ValueError(f"expected no setting below 0, got {lr=}, {momentum=}, {weight_decay=}")
@@ -951,8 +958,10 @@ class Adam(Optimizer):
 def batches(n_samples: int, batch_size: int, rng: Random) -> Iterator[list[int]]:
     """0 … n_samples - 1, shuffled by one ``rng.shuffle``, in lists of `batch_size`; the last one may be shorter.
 
+    Checks and shuffles when it is called, not when the first list is asked for.
+
     Raises:
-        ValueError: if either number is below 1 (before the first list is asked for).
+        ValueError: if either number is below 1.
     """
     if n_samples < 1 or batch_size < 1:
         raise ValueError(f"expected at least one sample and a batch size from 1, got {n_samples} and {batch_size}")
@@ -967,10 +976,15 @@ def batches(n_samples: int, batch_size: int, rng: Random) -> Iterator[list[int]]
 def save_file(tensors: dict[str, Tensor], filename: str | Path) -> None:
     """Write `tensors` by name in the safetensors format, as float64, byte for byte as the safetensors library does.
 
-    The file: the length n of the header (8 bytes, little-endian); n bytes of JSON, padded with spaces to a multiple of
-    8, which say for each name (sorted) its dtype, its shape and where its data begin and end; the data, little-endian.
-    https://github.com/huggingface/safetensors#format
+    The file: n (8 bytes, little-endian); n bytes of JSON and of spaces, up to a multiple of 8; the data, little-endian.
+    The JSON is UTF-8 without escapes and without spaces, and has for each name (sorted) "dtype", "shape" and
+    "data_offsets" (begin and end, from where the data start). https://github.com/huggingface/safetensors#format
+
+    Raises:
+        ValueError: if a name is ``"__metadata__"``, which the format keeps for itself.
     """
+    if "__metadata__" in tensors:
+        raise ValueError("expected names of tensors, got '__metadata__', which the format keeps for itself")
     header, parts, end = {}, [], 0
     for name in sorted(tensors):
         data = tensors[name].data
@@ -983,11 +997,14 @@ def save_file(tensors: dict[str, Tensor], filename: str | Path) -> None:
 
 
 def load_file(filename: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file (F64 or F32), by name, as float64 leaves.
+    """The tensors of a safetensors file (F64 or F32), by name, in the order of their data, as float64 leaves.
+
+    The file's ``__metadata__`` is skipped.
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: naming the file, if it is no safetensors file, incomplete, damaged, or of another dtype.
+        ValueError: naming the file, if it is no safetensors file, incomplete, damaged, of another dtype, or has a
+            tensor without elements.
     """
     content = Path(filename).read_bytes()
     try:
@@ -998,15 +1015,17 @@ def load_file(filename: str | Path) -> dict[str, Tensor]:
         header.pop("__metadata__", None)
         tensors, end = {}, 0
         for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-            shape, (start, stop) = tuple(entry["shape"]), entry["data_offsets"]
+            shape, (start, stop) = entry["shape"], entry["data_offsets"]
             code, size = {"F64": ("d", 8), "F32": ("f", 4)}[entry["dtype"]]
+            if type(shape) is not list or any(type(i) is not int for i in (*shape, start, stop)):
+                raise ValueError(f"{name} has shape {shape} and offsets {start}, {stop}: not lists of integers")
             if start != end or stop - start != size * math.prod(shape) or min(shape, default=1) < 1:
                 raise ValueError(f"{name} of shape {shape} cannot be bytes {start} to {stop}")
-            tensors[name] = Tensor(list(struct.unpack(f"<{math.prod(shape)}{code}", body[start:stop])), shape)
+            tensors[name] = Tensor(list(struct.unpack(f"<{math.prod(shape)}{code}", body[start:stop])), tuple(shape))
             end = stop
         if end != len(body):
             raise ValueError(f"it has {len(body)} bytes of data where its header tells of {end}")
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise ValueError(f"expected a safetensors file of F64 or F32 tensors, got {filename}: {error}") from error
     return tensors
 
@@ -1025,7 +1044,7 @@ def fit(
     batch_size: int,
     rng: Random,
 ) -> list[float]:
-    """Train `model` for `epochs` passes over the samples, in the batches of `batches`.
+    """Train `model` for `epochs` passes over the samples, in the batches of `batches`; call ``model.train()`` yourself.
 
     Args:
         model: from a batch of `inputs` to what `loss` takes.
@@ -1038,7 +1057,7 @@ def fit(
         rng: shuffles the samples before each epoch.
 
     Returns:
-        The loss of each step, before its update.
+        The loss of each step, before its update; an empty list for no epochs.
 
     Raises:
         ValueError: if `inputs` and `targets` are of different lengths.

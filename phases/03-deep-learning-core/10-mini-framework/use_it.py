@@ -1,6 +1,6 @@
 """The same names on PyTorch: tensors in float64, and randomness that comes in from outside."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -9,8 +9,9 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, cat, no_grad, stack
+from torch.nn import Module, Parameter, ReLU, Sequential, Sigmoid, Tanh
 from torch.nn.functional import linear
-from torch.optim import Optimizer
+from torch.optim import SGD, Adam, Optimizer
 from torch.utils.data import BatchSampler
 
 __all__ = [
@@ -38,8 +39,6 @@ __all__ = [
     "tensor",
 ]
 
-torch.set_num_threads(1)  # on tensors this small, waking a second thread costs more than the work
-
 
 def tensor(data: Any, *, requires_grad: bool = False) -> Tensor:
     """A float64 leaf from a number or nested lists; ValueError if they are ragged, empty or hold no numbers."""
@@ -52,58 +51,18 @@ def tensor(data: Any, *, requires_grad: bool = False) -> Tensor:
     return made
 
 
-class Parameter(torch.nn.Parameter):
-    """`torch.nn.Parameter`, which would be empty without `data`."""
-
-    def __new__(cls, data: Tensor, requires_grad: bool = True) -> "Parameter":
-        return super().__new__(cls, data, requires_grad)
-
-
-class Module(torch.nn.Module):
-    """`torch.nn.Module`; a state that does not fit is a ValueError."""
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
-        """All parameters by name, strictly."""
-        try:
-            super().load_state_dict(state_dict)
-        except RuntimeError as error:
-            raise ValueError(str(error)) from error
-
-
-class Linear(Module, torch.nn.Linear):
+class Linear(torch.nn.Linear):
     """`torch.nn.Linear` in float64 with torch's initial distribution, drawn from `rng`."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, rng: Random) -> None:
         if in_features < 1 or out_features < 1:
             raise ValueError(f"expected at least one input and one output, got {in_features} and {out_features}")
-        torch.nn.Linear.__init__(self, in_features, out_features, bias, dtype=torch.float64)
+        super().__init__(in_features, out_features, bias, dtype=torch.float64)
         k = in_features**-0.5
         with no_grad():
             for parameter in self.parameters():  # the weight, and then the bias
                 draws = [rng.uniform(-k, k) for _ in range(parameter.numel())]
                 parameter.copy_(tensor(draws).reshape(parameter.shape))
-
-
-class ReLU(Module, torch.nn.ReLU):
-    """`torch.nn.ReLU`."""
-
-
-class Tanh(Module, torch.nn.Tanh):
-    """`torch.nn.Tanh`."""
-
-
-class Sigmoid(Module, torch.nn.Sigmoid):
-    """`torch.nn.Sigmoid`."""
-
-
-class Sequential(Module, torch.nn.Sequential):
-    """`torch.nn.Sequential`."""
-
-    def __init__(self, *args: Module) -> None:
-        torch.nn.Sequential.__init__(self, *args)
 
 
 def cross_entropy(input: Tensor, target: Sequence[int]) -> Tensor:
@@ -123,26 +82,6 @@ def mse_loss(input: Tensor, target: Tensor) -> Tensor:
     return torch.nn.functional.mse_loss(input, target)
 
 
-class SGD(torch.optim.SGD):
-    """`torch.optim.SGD`."""
-
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
-
-
-class Adam(torch.optim.Adam):
-    """`torch.optim.Adam`."""
-
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps)
-
-
 def batches(n_samples: int, batch_size: int, rng: Random) -> Iterator[list[int]]:
     """Lists of sample numbers by `torch.utils.data.BatchSampler`, in an order drawn from `rng`."""
     if n_samples < 1:
@@ -153,7 +92,9 @@ def batches(n_samples: int, batch_size: int, rng: Random) -> Iterator[list[int]]
 
 
 def save_file(tensors: dict[str, Tensor], filename: str | Path) -> None:
-    """`safetensors.torch.save_file`."""
+    """`safetensors.torch.save_file`, which would write a tensor named ``__metadata__`` and not read it again."""
+    if "__metadata__" in tensors:
+        raise ValueError("expected names of tensors, got '__metadata__', which the format keeps for itself")
     safetensors.torch.save_file(tensors, filename)
 
 
