@@ -627,6 +627,8 @@ def test_messages_say_where(build_it: ModuleType) -> None:
         ([1, NAN, 2], [1, 2, 3], r"x\[1\]"),
         ([1, 2, 4], [1, 2, HUGE], r"y\[2\]"),
         ([1, 2], [1, 2, 3], "2.*3"),
+        ([], [], "two|2"),
+        ([1], [1], "two|2"),
         ([5, 5, 5], [1, 2, 3], r"\bx\b"),
     ):
         with pytest.raises(ValueError, match=where):
