@@ -43,7 +43,8 @@ def by_hand() -> Figure:
             _node(axes, (x, y), names[i + 1][k], f"{trace.activations[i + 1][0][k]:g}")
             z, b = trace.pre_activations[i][0][k], network[i].biases[k]
             _text(axes, (x, y + 0.66), f"b = {b:g}   z = {z:g}", BLUE)
-            _text(axes, (x, y - 0.66), f"δ = {gradients.pre_activations[i][0][k]:g} = ∂L/∂b", VERMILION)
+            clear = 0.25 if i == 0 else 0.0  # of the edge that comes from below
+            _text(axes, (x + clear, y - 0.68), f"δ = {gradients.pre_activations[i][0][k]:g} = ∂L/∂b", VERMILION)
     _text(axes, (9.55, 1.7), f"target 1\nL = {loss:g}", BLUE)
     axes.annotate("", (9.0, 1.7), (8.45, 1.7), arrowprops={"arrowstyle": "-|>", "color": GREY})
     _text(axes, (1.3, 4.45), "forward: values", BLUE)

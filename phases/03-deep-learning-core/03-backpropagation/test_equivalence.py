@@ -98,12 +98,12 @@ KNOWN = [  # f, z, f(z), f'(z)
 
 def test_activate_and_derivative_at_known_points(build_it, use_it):
     known = {f"{f} at {z}": (value, slope) for f, z, value, slope in KNOWN}
-    known |= {f"{f} at nan": (math.nan, None) for f in ACTIVATIONS}  # its slope is nobody's business
+    known |= {f"{f} of NaN is NaN": True for f in ACTIVATIONS}
     for twin in (build_it, use_it):
         found = {
             f"{f} at {z}": (twin.activate([[z]], f)[0][0], twin.derivative([[z]], f)[0][0]) for f, z, _, _ in KNOWN
         }
-        found |= {f"{f} at nan": (twin.activate([[math.nan]], f)[0][0], None) for f in ACTIVATIONS}
+        found |= {f"{f} of NaN is NaN": math.isnan(twin.activate([[math.nan]], f)[0][0]) for f in ACTIVATIONS}
         assert_equivalent(found, known, **against(twin, "known"))
 
 
@@ -144,7 +144,7 @@ def test_squared_error(build_it, use_it, data):
 
 
 @given(st.data())
-@examples(30)
+@examples(20)
 def test_cross_entropy(build_it, use_it, data):
     n, n_classes = data.draw(some.sizes()), data.draw(some.sizes(1, 4))
     logits = data.draw(some.matrices(n, n_classes, some.floats(-5, 5) | st.sampled_from([-1000.0, 1000.0])))
