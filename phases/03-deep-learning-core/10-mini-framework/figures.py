@@ -113,14 +113,15 @@ def training() -> Figure:
 
 def misread() -> Figure:
     """The held-out digits that the shipped network gets wrong."""
-    samples = [(row[:64], int(row[64])) for row in load("digits").rows]
-    Random(ship_it.SEED).shuffle(samples)
-    held_out = samples[-ship_it.N_HELD_OUT :]
-    model, _ = ship_it.train(use_it, samples[: -ship_it.N_HELD_OUT])
+    training, held_out = ship_it.split()
+    model, _ = ship_it.train(use_it, training)
     answers = ship_it.predict(use_it, model, held_out)
     wrong = [(pixels, digit, a) for (pixels, digit), a in zip(held_out, answers, strict=True) if a != digit]
-    figure, axes = plt.subplots(1, len(wrong), figsize=(1.3 * len(wrong), 1.62), layout="constrained")
-    for ax, (pixels, digit, answer) in zip(axes, wrong, strict=True):
+    n_rows = -(-len(wrong) // 6)
+    figure, axes = plt.subplots(n_rows, 6, figsize=(7.8, 1.62 * n_rows), layout="constrained", squeeze=False)
+    for ax in axes.flat[len(wrong) :]:
+        ax.remove()
+    for ax, (pixels, digit, answer) in zip(axes.flat, wrong, strict=False):
         ax.imshow([pixels[i : i + 8] for i in range(0, 64, 8)], cmap="gray_r", vmin=0, vmax=16)
         ax.set_title(f"is {digit}, read {answer}", fontsize=9.5)
         ax.set(xticks=[], yticks=[])

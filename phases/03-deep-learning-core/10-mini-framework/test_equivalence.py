@@ -128,7 +128,7 @@ OPERATIONS = {
     "squeeze": (lambda twin, a: a.squeeze(1) + a.squeeze(-1).squeeze(-1), (2, 1, 1)),
     "squeeze, nothing": (lambda twin, a: a.squeeze(0), (2, 3)),
     "permute": (lambda twin, a: a.permute(2, 0, 1), (2, 3, 4)),
-    "permute, negative": (lambda twin, a: a.permute(-1, 0, -2), (2, 3, 4)),
+    "permute, from the end": (lambda twin, a: a.permute(-1, 0, -2), (2, 3, 4)),
     "transpose": (lambda twin, a: a.transpose(0, -1), (2, 3, 4)),
     "T": (lambda twin, a: a.T, (2, 3)),
     "getitem, twice the same": (lambda twin, a: a[[0, 2, 0]], (3, 2)),
