@@ -29,6 +29,10 @@ class Record:
     rtol: float = 0.0
     atol: float = 0.0
 
+    def reset(self) -> None:
+        """Back to nothing compared."""
+        vars(self).update(vars(Record()))
+
 
 record = Record()
 

@@ -79,7 +79,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    record.__init__()  # type: ignore[misc]  # back to its defaults
+    record.reset()
     try:
         return (yield)
     finally:

@@ -100,7 +100,7 @@ def test_the_tolerance_is_the_stated_formula(a: float, b: float, rtol: float) ->
 
 
 def test_what_was_compared_is_recorded() -> None:
-    record.__init__()  # type: ignore[misc]
+    record.reset()
     assert_equivalent([1.0, 2.0], [1.0, 2.0])
     assert_equivalent({"w": [1.0, 1000.0]}, {"w": [1.0, 1000.001]}, rtol=1e-6)
     with pytest.raises(AssertionError):
@@ -111,7 +111,7 @@ def test_what_was_compared_is_recorded() -> None:
 
 
 def test_a_witness_counts_as_a_case_but_not_for_the_worst_difference() -> None:
-    record.__init__()  # type: ignore[misc]
+    record.reset()
     assert_equivalent(1.0, 1.0001, rtol=1e-3, names=("build_it", "finite differences"))
     assert (record.cases, record.worst, record.rtol) == (1, 0.0, 0.0)
 
