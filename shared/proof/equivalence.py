@@ -58,7 +58,7 @@ def assert_equivalent(
     """Assert that two nested values are equal, numbers within ``|a - b| <= atol + rtol * max(|a|, |b|)``.
 
     Compares numbers, strings, booleans, None, sequences, mappings, dataclasses, and anything with ``tolist()``
-    (arrays, tensors). NaN equals NaN, and an infinity equals itself. A mapping is a list of *named* quantities
+    (arrays, tensors). Two integers must be the same; NaN equals NaN, and an infinity itself. A mapping is a list of *named* quantities
     in order: the report names the last one that agreed beside the first that does not.
 
     Args:
@@ -238,20 +238,19 @@ class _Walk:
     def number(self, a: Any, b: Any, path: str) -> Iterator[Difference]:
         if a == b or (cmath.isnan(a) and cmath.isnan(b)):
             return
-        size = max(abs(a), abs(b))
-        apart, allowed = abs(a - b), self.atol + self.rtol * size
-        if not math.isfinite(size):
-            apart = allowed = math.inf
-            relative = math.inf
-        elif self.rtol:  # at most rtol exactly where apart <= allowed
-            relative = apart / (size + self.atol / self.rtol)
-        else:
-            relative = apart / size
+        counts = isinstance(a, int) and isinstance(b, int)  # labels, counts: these have no rounding to forgive
+        if counts or not (cmath.isfinite(a) and cmath.isfinite(b)):
+            self.worst, self.worst_at = math.inf, path
+            yield Difference(path, self.both(a, b))
+            return
+        size, apart = max(abs(a), abs(b)), abs(a - b)
+        allowed = self.atol + self.rtol * size
+        # at most rtol exactly where apart <= allowed
+        relative = apart / (size + (self.atol / self.rtol if self.rtol else 0.0))
         if relative > self.worst:
             self.worst, self.worst_at = relative, path
-        if apart > allowed or math.isinf(apart):
-            why = f"{apart:.1e} apart, allowed {allowed:.0e}" if math.isfinite(apart) else ""
-            yield Difference(path, self.both(a, b, why))
+        if apart > allowed:
+            yield Difference(path, self.both(a, b, f"{apart:.1e} apart, allowed {allowed:.0e}"))
 
     def both(self, a: Any, b: Any, why: str = "") -> str:
         return f"{self.names[0]} {a!r}, {self.names[1]} {b!r}" + (f" ({why})" if why else "")
