@@ -58,8 +58,8 @@ def assert_equivalent(
     """Assert that two nested values are equal, numbers within ``|a - b| <= atol + rtol * max(|a|, |b|)``.
 
     Compares numbers, strings, booleans, None, sequences, mappings, dataclasses, and anything with ``tolist()``
-    (arrays, tensors). Two integers must be the same; NaN equals NaN, and an infinity itself. A mapping is a list of *named* quantities
-    in order: the report names the last one that agreed beside the first that does not.
+    (arrays, tensors). Two integers must be the same; NaN equals NaN, and an infinity itself. A mapping is a list of
+    *named* quantities in order: the report names the last one that agreed beside the first that does not.
 
     Args:
         built: from ``build_it`` (or whatever `names` says).
@@ -236,12 +236,15 @@ class _Walk:
         yield from items
 
     def number(self, a: Any, b: Any, path: str) -> Iterator[Difference]:
-        if a == b or (cmath.isnan(a) and cmath.isnan(b)):
+        if a == b:
             return
-        counts = isinstance(a, int) and isinstance(b, int)  # labels, counts: these have no rounding to forgive
-        if counts or not (cmath.isfinite(a) and cmath.isfinite(b)):
-            self.worst, self.worst_at = math.inf, path
+        if isinstance(a, int) and isinstance(b, int):  # labels and counts have no rounding to forgive
             yield Difference(path, self.both(a, b))
+            return
+        if not (cmath.isfinite(a) and cmath.isfinite(b)):
+            if not (cmath.isnan(a) and cmath.isnan(b)):
+                self.worst, self.worst_at = math.inf, path
+                yield Difference(path, self.both(a, b))
             return
         size, apart = max(abs(a), abs(b)), abs(a - b)
         allowed = self.atol + self.rtol * size

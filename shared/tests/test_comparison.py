@@ -67,7 +67,7 @@ def test_equal_values_pass(a: object, b: object) -> None:
         ([1, 2], [1, 2, 3], r"shape \(2,\), use_it shape \(3,\)"),
         ([[1], [1, 2]], [[1], [1]], r"2 items, use_it shape"),
         (10**15, 10**15 + 1, "build_it 1000000000000000, use_it 1000000000000001"),
-        (10**400, 10**400 + 1, "build_it 1000"),
+        ([10**400], [10**400 + 1], "build_it 1000"),
         (math.nan, 1.0, "build_it nan, use_it 1.0"),
         (0.0, math.nan, "build_it 0.0, use_it nan"),
         ([1.0, math.inf], [1.0, math.nan], r"\[1\]: build_it inf, use_it nan"),
