@@ -99,8 +99,6 @@ def _reduce(
 
 def _unexpand(gradient: list[float], shape: Shape, target: Shape) -> list[float]:
     """The gradient of `_expand`: a value that was used n times receives the sum of n gradients."""
-    if shape == target:
-        return gradient
     target = (1,) * (len(shape) - len(target)) + target
     return _reduce(gradient, shape, [i for i, n in enumerate(shape) if n != target[i]], sum)
 
