@@ -897,14 +897,11 @@ class SGD(Optimizer):
         for p in group["params"]:
             if p.grad is None:
                 continue
-            g = p.grad.data
-            if weight_decay:
-                g = [gi + weight_decay * theta for gi, theta in zip(g, p.data, strict=True)]
-            if momentum:
-                if p in self._velocity:
-                    g = [momentum * v + gi for v, gi in zip(self._velocity[p], g, strict=True)]
-                self._velocity[p] = g
-            p.data = [theta - lr * gi for theta, gi in zip(p.data, g, strict=True)]
+            v = [gi + weight_decay * theta for gi, theta in zip(p.grad.data, p.data, strict=True)]
+            if p in self._velocity:
+                v = [momentum * old + new for old, new in zip(self._velocity[p], v, strict=True)]
+            self._velocity[p] = v
+            p.data = [theta - lr * vi for theta, vi in zip(p.data, v, strict=True)]
 
 
 class Adam(Optimizer):
