@@ -226,8 +226,8 @@ class _Walk:
             return
         shape = shapes[0]
         if shape is not None and len(shape) == 2 and shape[0] == shape[1] > 1:
-            transposed = [list(column) for column in zip(*b, strict=True)]
-            if not differences(a, transposed, self.rtol, self.atol):
+            columns = [list(column) for column in zip(*b, strict=True)]
+            if not any(differences(*pair, self.rtol, self.atol) for pair in zip(a, columns, strict=True)):
                 yield Difference(
                     path, f"{first.message}; shape {shape} is right, but one is the transpose of the other"
                 )

@@ -79,12 +79,56 @@ def test_equal_values_pass(a: object, b: object) -> None:
         ([1.0], 1.0, "list against float"),
         ("a", "b", "build_it 'a', use_it 'b'"),
         ({"a": 1, "c": 2}, {"b": 1, "c": 2}, r"only build_it has \['a'\], only use_it has \['b'\]"),
+        (1, 1.001, "build_it 1, use_it 1.001"),
+        (Point(1.0, [2.0]), Point(1.0, [3.0]), r"weights\[0\]: build_it 2.0, use_it 3.0"),
+        ({"p": Point(1.0, [])}, {"p": Point(2.0, [])}, "p.x: build_it 1.0, use_it 2.0"),
+        ({"a": [1, 2]}, {"a": [1, 2, 3]}, "^a: build_it has shape"),
+        ({"a": [[1, 2], [3, 4]]}, {"a": [[1, 3], [2, 4]]}, r"^a: build_it has|^a: build_it 2, use_it 3; shape"),
+        ({"a": {"b": 1}}, {"a": {"c": 1}}, "^a: only build_it has"),
+        ({"a": "x"}, {"a": "y"}, "^a: build_it 'x', use_it 'y'$|^a: build_it 'x', use_it 'y'\n"),
+        ({"a": 1}, {"a": None}, r"^a: build_it 1, use_it None \(int against NoneType\)"),
+        ({"a": 1}, [1], "dict against list"),
         (1e-13, 2e-12, "1.9e-12 apart, allowed 1e-12"),
     ],
 )
 def test_different_values_are_reported(a: object, b: object, says: str) -> None:
     with pytest.raises(AssertionError, match=says):
         assert_equivalent(a, b)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([[1, 2], [3, 4]], [[1, 2], [3, 5]]),
+        ([[1, 2], [3, 4]], [[1, 3], [9, 4]]),
+        ([[1, 2, 3]], [[1, 2]]),
+        ([[1, 2, 3], [4, 5, 6]], [[1, 2], [3, 4], [5, 6], [7, 8]]),
+        ([[[1, 2, 3]]], [[[1], [2], [3]]]),
+        ([1, 2], [[1], [2]]),
+    ],
+)
+def test_what_is_no_transpose_is_not_called_one(a: object, b: object) -> None:
+    report = differences(a, b)
+    assert report
+    assert "transpose" not in report
+
+
+def test_a_transpose_is_found_within_the_tolerance() -> None:
+    report = differences({"W": [[1, 2], [3, 4]]}, {"W": [[1, 3 + 1e-12], [2, 4]]})
+    assert report.startswith("W: build_it 2, use_it 3.000000000001 (")
+    assert "; shape (2, 2) is right, but one is the transpose of the other" in report
+
+
+def test_a_tensor_that_requires_a_gradient_is_compared_by_its_values() -> None:
+    class Tensor(Array):
+        def detach(self) -> Array:
+            return Array(self.values)
+
+        def tolist(self) -> object:
+            raise RuntimeError("detach it first")
+
+    assert_equivalent(Tensor([1.0]), [1.0])
+    assert differences(Tensor([1.0]), [2.0])
 
 
 def test_named_quantities_say_what_was_still_right() -> None:
@@ -94,6 +138,8 @@ def test_named_quantities_say_what_was_still_right() -> None:
     assert report.startswith("dz[0]: build_it 3.0, use_it 4.0")
     assert report.endswith("last that agreed: loss")
     assert "it is the first value compared" in differences({"z": 1}, {"z": 2})
+    assert "last that agreed" not in differences([1, 2], [1, 3])
+    assert differences({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 2, "c": 4}).endswith("last that agreed: b")
 
 
 @given(strategies.floats(), strategies.floats(), st.sampled_from([1e-3, 1e-9]))
@@ -115,6 +161,18 @@ def test_what_was_compared_is_recorded() -> None:
     assert record.worst_at == "w[1]"
 
 
+def test_differences_near_zero_are_recorded_on_the_scale_of_the_tolerance() -> None:
+    record.reset()
+    assert_equivalent([0.0, 5.0], [1e-14, 5.0])  # a hundredth of what is allowed near 0
+    assert record.worst == pytest.approx(1e-11)
+    assert_equivalent([1.0, 1.0], [1.0 + 1e-10, 1.0])
+    assert record.worst == pytest.approx(1e-10 / (1 + 1e-3), rel=1e-4)
+    assert_equivalent(1.0, 1.0 + 1e-11)
+    assert record.worst_at == "[0]"
+    record.reset()
+    assert vars(record) == {"cases": 0, "worst": 0.0, "worst_at": "", "rtol": 0.0, "atol": 0.0}
+
+
 def test_a_witness_counts_as_a_case_but_not_for_the_worst_difference() -> None:
     record.reset()
     assert_equivalent(1.0, 1.0001, rtol=1e-3, names=("build_it", "finite differences"))
@@ -123,6 +181,7 @@ def test_a_witness_counts_as_a_case_but_not_for_the_worst_difference() -> None:
 
 def test_an_exact_comparison_allows_nothing() -> None:
     assert_equivalent([0.1, -0.0], [0.1, 0.0], rtol=0, atol=0)
+    assert_equivalent(1.0, 1.5, rtol=0, atol=0.5)
     with pytest.raises(AssertionError, match="allowed 0e"):
         assert_equivalent(0.1, 0.1 + 2e-17, rtol=0, atol=0)
 
@@ -135,7 +194,9 @@ def module(name: str, source: str) -> ModuleType:
 
 def test_errors_are_compared() -> None:
     good = module("build_it", "def f(x): raise ValueError('expected 1, got 2')")
+    record.reset()
     assert_same_error(lambda twin: twin.f(1), good, good)
+    assert record.cases == 1
     for source, says in {
         "def f(x): return 3": "use_it should raise ValueError and returned 3",
         "def f(x): raise KeyError(x)": "should raise ValueError and raised KeyError",
@@ -151,6 +212,8 @@ def test_the_numerical_gradient_is_the_derivative() -> None:
     assert_equivalent(gradient, [[4.0, 1.0], [math.cos(3)]], rtol=1e-8, atol=1e-9)
     assert at == [[1.0, 2.0], [3.0]]
     assert_equivalent(numerical_gradient(lambda x: x**3, 2.0), 12.0, rtol=1e-8)
+    assert_equivalent(numerical_gradient(lambda v: v[0] ** 3, [2.0], step=0.5), [12.25])  # h² is the error
+    assert_equivalent(numerical_gradient(lambda x: x**3, 2.0, step=0.5), 12.25)
 
 
 @given(strategies.well_conditioned_systems())
