@@ -524,10 +524,8 @@ def _elementwise(
 ) -> Tensor:
     """`function` of two operands under their common shape; the VJPs see g and both operands under that shape."""
     right = _operand(right)
-    a, b, shape = left.data, right.data, left.shape
-    if left.shape != right.shape:
-        shape = _common_shape(left.shape, right.shape)
-        a, b = _expand(a, left.shape, shape), _expand(b, right.shape, shape)
+    shape = _common_shape(left.shape, right.shape)
+    a, b = _expand(left.data, left.shape, shape), _expand(right.data, right.shape, shape)
     edges: list[tuple[Tensor, VJP]] = [
         (left, lambda g: _unexpand(list(vjp_left(g, a, b)), shape, left.shape)),
         (right, lambda g: _unexpand(list(vjp_right(g, a, b)), shape, right.shape)),
