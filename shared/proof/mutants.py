@@ -167,17 +167,9 @@ def _verdict(lesson: Lesson, file: Path) -> int:
     os.dup2(null, 1)
     os.dup2(null, 2)
     tests = str(lesson.folder / "test_equivalence.py")
-    options = [
-        "-x",
-        "-q",
-        "--tb=no",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "--twice-profile",
-        "no-shrink",
-    ]
+    options = ["-x", "-q", "--tb=no", "--assert=plain", "--twice-profile", "no-shrink"]
+    for plugin in ("cacheprovider", "xdist", "unraisableexception"):
+        options += ["-p", f"no:{plugin}"]
     return int(pytest.main([tests, *options, "--build-it", f"{lesson.name}={file}"]))
 
 
