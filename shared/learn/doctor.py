@@ -89,7 +89,9 @@ def _broken(lessons: Iterable[Lesson]) -> dict[str, str]:
         with contextlib.suppress(OSError, ValueError):  # a lesson.toml that cannot be read: 'twice list' says so
             names |= {name for name in lesson.frameworks if importlib.util.find_spec(name)}
     tries = {
-        name: subprocess.Popen([sys.executable, "-c", f"import {name}"], stderr=subprocess.PIPE, encoding="utf-8")
+        name: subprocess.Popen(
+            [sys.executable, "-X", "utf8", "-c", f"import {name}"], stderr=subprocess.PIPE, encoding="utf-8"
+        )
         for name in sorted(names)
     }
     said = {name: process.communicate()[1].strip() for name, process in tries.items()}

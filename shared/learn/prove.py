@@ -105,7 +105,7 @@ def _pytest(lessons: Sequence[Lesson], thorough: bool) -> Iterator[dict[str, Any
     Raises:
         RunError: where pytest could not work at all; the message is what it printed.
     """
-    command = [sys.executable, "-m", "pytest", "-p", "no:terminal", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-X", "utf8", "-m", "pytest", "-p", "no:terminal", "-p", "no:cacheprovider"]
     command += ["-p", "shared.learn.reporter"]
     for lesson in lessons:
         command += [str((lesson.folder / "test_equivalence.py").relative_to(ROOT)), "--lesson", lesson.name]

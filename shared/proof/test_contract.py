@@ -209,7 +209,7 @@ def test_build_it_imports_only_what_it_may(lesson: Lesson) -> None:
 
 
 def test_build_it_runs_on_the_interpreter_alone(lesson: Lesson) -> None:
-    command = [sys.executable, "-S", "-B", "-m", lesson.module("build_it")]
+    command = [sys.executable, "-S", "-B", "-X", "utf8", "-m", lesson.module("build_it")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=30, check=False)
     assert done.returncode == 0, f"python -S -m {lesson.module('build_it')} fails:\n{done.stderr}"
     assert done.stdout.strip(), "build_it.py prints nothing when run: end it with one small example under __main__"

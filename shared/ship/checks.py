@@ -97,7 +97,7 @@ def _answers_help(program: Path) -> None:
 
 def _run(program: Path, arguments: list[str], stdin: str = "") -> str:
     """Run a program with the interpreter alone: no packages, no environment, nothing of this repository."""
-    command = [sys.executable, "-I", "-S", "-B", str(program), *arguments]
+    command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(program), *arguments]
     try:
         done = subprocess.run(
             command, input=stdin, capture_output=True, encoding="utf-8", timeout=20, cwd=program.parent, check=False

@@ -143,7 +143,7 @@ def run(lesson: Lesson, twin: str, folder: Path, repeat: int = 1) -> Run:
     Raises:
         RunError: where it fails.
     """
-    command = [sys.executable, "-m", "shared.ship.run", lesson.name, twin, str(folder), str(repeat)]
+    command = [sys.executable, "-X", "utf8", "-m", "shared.ship.run", lesson.name, twin, str(folder), str(repeat)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     if done.returncode != 0:
         raise RunError(f"{lesson.name} with {twin} failed:\n{done.stderr.strip()[-2000:]}")

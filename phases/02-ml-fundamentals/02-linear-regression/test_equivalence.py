@@ -750,7 +750,7 @@ def test_shipped_tool_stands_alone(build_it: ModuleType, tmp_path: Path) -> None
     file = tmp_path / "regress.py"
     sources = [Path(path).read_text(encoding="utf-8") for path in (build_it.__file__, HERE / "tool.py")]
     file.write_text(ship_it.one_file(*sources), encoding="utf-8")
-    command = [sys.executable, "-I", "-S", "-B", str(file), "-", "--target", "y"]
+    command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(file), "-", "--target", "y"]
     done = subprocess.run(command, input=CSV, capture_output=True, encoding="utf-8", check=False)
     assert done.stderr == ""
     slope = build_it.fit_line([1, 2, 3, 4], [2, 5, 4, 6]).coefficients[0]
