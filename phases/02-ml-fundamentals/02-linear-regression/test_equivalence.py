@@ -461,7 +461,8 @@ def test_near_repeats_among_three_are_refused(build_it: ModuleType, refused: Ref
 
 
 @examples(15)
-@given(some.regression_data(), st.tuples(st.integers(0, 2), st.integers(-3, 3), st.integers(1, 3)))
+# Not a = -3: with one feature and b = 1 the combination would be 0, and what is left of it rounding alone.
+@given(some.regression_data(), st.tuples(st.integers(0, 2), st.integers(-2, 3), st.integers(1, 3)))
 def test_a_combination_of_features_is_refused(refused: Refused, data, mix) -> None:
     """Wherever the superfluous feature stands, and although 0.1 + 0.2 rounds: by fit and standard_errors."""
     (X, y), (place, a, b) = data, mix
