@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BEATS = ("MOTTO", "PROBLEM", "CONCEPT", "BUILD IT", "USE IT", "SHIP IT", "PRACTICE")
 PRIORITIES = ("essential", "recommended", "optional")
 LEVELS = ("values", "gradients", "trajectory", "distribution", "transcript")
+_KINDS = {"title": str, "priority": str, "minutes": int, "prerequisites": list, "frameworks": list, "ships": dict}
 _NUMBERED = re.compile(r"(\d\d)-([a-z0-9]+(?:-[a-z0-9]+)*)")
 
 
@@ -61,13 +62,22 @@ class Lesson:
 
     @cached_property
     def _text(self) -> str:
-        return (self.folder / "lesson.toml").read_text(encoding="utf-8")
+        file = self.folder / "lesson.toml"
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file} is not UTF-8: {error}") from None
 
     def _parse(self, text: str) -> dict[str, Any]:
+        file = self.folder / "lesson.toml"
         try:
-            return tomllib.loads(text)
+            parsed = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{self.folder / 'lesson.toml'}: {error}") from None
+            raise ValueError(f"{file}: {error}") from None
+        for key, kind in _KINDS.items():
+            if key in parsed and type(parsed[key]) is not kind:
+                raise ValueError(f"{file}: {key} must be of type {kind.__name__}, got {parsed[key]!r}")
+        return parsed
 
     @property
     def title(self) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 from shared.curriculum import ROOT
 
+_KINDS = {"cases": int, "worst": float, "worst_at": str, "rtol": float, "atol": float, "tests": dict}
+
 
 def card_file(name: str, root: Path = ROOT) -> Path:
     """Where the proof card of the lesson `name` is kept."""
@@ -24,8 +26,10 @@ def write_card(name: str, values: dict[str, Any], root: Path = ROOT) -> None:
 
 
 def read_card(name: str, root: Path = ROOT) -> dict[str, Any]:
-    """The proof card of the lesson `name`; empty if it was not proven here yet."""
+    """The proof card of the lesson `name`; empty if it was not proven here yet, or cannot be read."""
     try:
-        return dict(json.loads(card_file(name, root).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        card = json.loads(card_file(name, root).read_text(encoding="utf-8"))
+        whole = all(isinstance(card[key], kind) for key, kind in _KINDS.items())
+        return dict(card) if whole and all(isinstance(n, int) for n in card["tests"].values()) else {}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}

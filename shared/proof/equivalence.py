@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 RTOL, ATOL = 1e-9, 1e-12
+_MEANINGLESS = 0.1  # with this relative tolerance a comparison says nothing
 
 
 TWINS = ("build_it", "use_it")
@@ -71,6 +72,8 @@ def assert_equivalent(
     Raises:
         AssertionError: naming the path, both values and how far they are apart.
     """
+    if rtol >= _MEANINGLESS:
+        raise ValueError(f"rtol={rtol} compares nothing: expected less than {_MEANINGLESS}")
     found = compare_values(built, used, rtol, atol, names)
     record.cases += 1
     if names == TWINS:

@@ -128,23 +128,27 @@ def _signature_differences(name: str, one: Any, other: Any, own: str) -> list[st
     return [f"{name}{plain[0]} in build_it is {name}{plain[1]} in use_it"]
 
 
-def foreign_imports(source: str, allowed: set[str]) -> list[str]:
-    """Modules that `source` imports outside the standard library and the dotted names in `allowed`."""
+def imports(source: str) -> list[str]:
+    """The dotted names that `source` imports; ``from phases.x.y import build_it`` is ``phases.x.y.build_it``."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module or "." * node.level]
-            if node.module and node.module not in allowed:  # from phases.phase.lesson import build_it
-                names = [
-                    f"{node.module}.{alias.name}" if node.module.startswith("phases") else node.module
-                    for alias in node.names
-                ]
-        else:
-            continue
-        found += [n for n in names if n not in allowed and n.partition(".")[0] not in sys.stdlib_module_names]
-    return sorted(set(found))
+            module = node.module or "." * node.level
+            ours = module.startswith("phases") and not module.endswith("build_it")
+            found += [f"{module}.{alias.name}" for alias in node.names] if ours else [module]
+        elif isinstance(node, ast.Name) and node.id == "__import__":
+            found.append("__import__")
+        elif isinstance(node, ast.Attribute) and node.attr == "import_module":
+            found.append("import_module")
+    return found
+
+
+def foreign_imports(source: str, allowed: set[str]) -> list[str]:
+    """What `source` imports outside the standard library and the dotted names in `allowed`."""
+    names = set(imports(source)) - allowed
+    return sorted(name for name in names if name.partition(".")[0] not in sys.stdlib_module_names)
 
 
 def stub(source: str) -> str:

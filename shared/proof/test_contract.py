@@ -7,6 +7,7 @@ import ast
 import contextlib
 import doctest
 import importlib
+import importlib.util
 import inspect
 import io
 import os
@@ -29,6 +30,7 @@ from shared.proof.plugin import selected
 from shared.ship.artifact import KINDS, build, compare, place
 from shared.ship.checks import check
 
+FENCES = ("python", "pycon", "console", "sh", "mermaid", "text", "json", "toml", "csv")
 FILES = ("README.md", "lesson.toml", "build_it.py", "use_it.py", "ship_it.py", "test_equivalence.py")
 
 
@@ -60,7 +62,8 @@ def test_lesson_toml(lesson: Lesson) -> None:
     assert meta["title"].strip(), "lesson.toml: the title is empty"
     assert meta.get("priority") in PRIORITIES, f"lesson.toml: priority is one of {PRIORITIES}"
     assert meta["minutes"] > 0, "lesson.toml: minutes is the honest time for reading, building and exercises"
-    assert meta["sources"], "lesson.toml: name at least one source (paper, book, specification)"
+    named = meta["sources"] and all(str(source).strip() for source in meta["sources"])
+    assert named, "lesson.toml: name at least one source (paper, book, specification)"
     assert meta.get("proves"), f"lesson.toml: proves lists what agrees: {LEVELS}"
     assert set(meta["proves"]) <= set(LEVELS), f"lesson.toml: proves may hold {LEVELS}"
     ships = meta.get("ships", {})
@@ -125,6 +128,14 @@ def test_readme_blocks_are_verbatim(lesson: Lesson) -> None:
     assert solutions >= 3, "README.md: PRACTICE has three to five exercises with a solution in <details> each"
 
 
+def test_readme_blocks_are_of_a_checked_kind(lesson: Lesson) -> None:
+    for block in readme.read(lesson.folder / "README.md").blocks:
+        where = f"README.md line {block.line}"
+        assert block.language in FENCES, f"{where}: a block is one of {FENCES}, not {block.language!r}"
+        assert block.language == "pycon" or ">>> " not in block.code, f"{where}: an example with >>> is a pycon block"
+        assert "+SKIP" not in block.code, f"{where}: a doctest that is skipped checks nothing"
+
+
 def test_readme_doctests(lesson: Lesson) -> None:
     page = readme.read(lesson.folder / "README.md")
     assert page.of("pycon"), "README.md: work the example by hand in a pycon block"
@@ -146,12 +157,13 @@ def test_readme_commands(lesson: Lesson) -> None:
     page = readme.read(lesson.folder / "README.md")
     for block in page.of("console"):
         for command, expected in readme.commands(block):
+            assert expected.strip() != "...", f"README.md line {block.line}: show what the command prints, or use sh"
             actual = run(command)
             shown = readme.same_output(expected, actual)
             assert shown, (
                 f"README.md line {block.line}: $ {command}\nprints\n{actual}\nand the README shows\n{expected}"
             )
-    for block in page.of("sh", "bash", "shell"):
+    for block in page.of("sh"):
         for line in block.code.splitlines():
             if line.strip() and not line.startswith("#"):
                 assert_exists(line, f"README.md line {block.line}")
@@ -178,11 +190,20 @@ def assert_exists(command: str, where: str) -> None:
 
         with contextlib.redirect_stderr(io.StringIO()) as said:
             try:
-                parser().parse_args(words[1:])
+                options = parser().parse_args(words[1:])
             except SystemExit:
                 pytest.fail(f"{where}: {command!r} is no command: {said.getvalue()}")
+        for name in [getattr(options, "lesson", None), *getattr(options, "lessons", [])]:
+            assert name is None or load().find(name), where  # find raises where there is none
         return
     assert words[0] in ("python", "pip", "nox", "cd", "git"), f"{where}: what is {words[0]!r}?"
+    if words[0] == "nox":
+        session = words[words.index("-s") + 1]
+        assert re.search(rf"^def {session}\(", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE), (
+            f"{where}: noxfile.py has no session {session!r}"
+        )
+    if words[:2] == ["python", "-m"]:
+        assert importlib.util.find_spec(words[2]), f"{where}: there is no module {words[2]}"
     for word in words[1:]:
         if word.endswith(".py"):
             assert (ROOT / word).is_file(), f"{where}: {word} does not exist"
@@ -206,6 +227,13 @@ def test_build_it_imports_only_what_it_may(lesson: Lesson) -> None:
     allowed = {need.module("build_it") for need in curriculum.path_to(lesson) if need.name != lesson.name}
     foreign = interface.foreign_imports((lesson.folder / "build_it.py").read_text(encoding="utf-8"), allowed)
     assert not foreign, f"build_it.py imports {foreign}: only the standard library and build_it of prerequisites"
+
+
+def test_use_it_uses_its_frameworks(lesson: Lesson) -> None:
+    imported = interface.imports((lesson.folder / "use_it.py").read_text(encoding="utf-8"))
+    assert lesson.module("build_it") not in {name.removesuffix(".*") for name in imported}, "use_it.py imports build_it"
+    unused = [f for f in lesson.frameworks if not any(name.partition(".")[0] == f for name in imported)]
+    assert not unused, f"lesson.toml names the frameworks {unused}, which use_it.py does not import"
 
 
 def test_build_it_runs_on_the_interpreter_alone(lesson: Lesson) -> None:
@@ -238,6 +266,7 @@ def test_both_twins_ship_the_same(lesson: Lesson, tmp_path: Path) -> None:
     for name, folder in folders.items():
         folder.mkdir()
         results.append(build(lesson, name, folder))
+        assert results[-1], "ship_it.py: return what was measured, by name"
     assert not (found := differences(results[0], results[1], rtol)), f"the results of ship differ: {found}"
     assert not (found := compare(folders["build_it"], folders["use_it"], rtol)), f"the artifacts differ: {found}"
     check(folders["build_it"])
@@ -255,7 +284,7 @@ class _Faults:
     """
 
     def __init__(self, lesson: Lesson) -> None:
-        self.module = twin(lesson, "build_it")
+        self.module, self.used = twin(lesson, "build_it"), twin(lesson, "use_it")
         self.items: list[pytest.Item] = []
         self.pass_on_empty: list[str] = []
         self.untested: list[str] = []
@@ -266,12 +295,17 @@ class _Faults:
         with self.emptied():
             self.pass_on_empty = [item.name for item in self.items if not self.fails(item)]
         source = {item: _source(item) for item in self.items}
-        for target in interface.targets(self.module):
+        functions = [
+            interface.Target(self.used, name)
+            for name in self.module.__all__
+            if inspect.isfunction(vars(self.module)[name])
+        ]
+        for target in [*interface.targets(self.module), *functions]:
             word = re.compile(rf"\b{target.name.strip('_')}\b")
             in_order = sorted(self.items, key=lambda item: not word.search(source[item]))  # used at once
             with interface.blanked(target):
                 if not any(self.fails(item) for item in in_order):
-                    self.untested.append(target.path)
+                    self.untested.append(f"{target.path} of {'use_it' if target.owner is self.used else 'build_it'}")
         return True
 
     @contextlib.contextmanager
@@ -304,7 +338,7 @@ def _source(item: pytest.Item) -> str:
 
 
 def test_faults_are_caught(lesson: Lesson) -> None:
-    """An empty build_it.py fails every test; and each public function and method, blank alone, fails some test."""
+    """An empty build_it.py fails every test; each public function (of either twin) and method, blank alone, some test."""
     tests = lesson.folder / "test_equivalence.py"
     options = ["-c", str(ROOT / "pyproject.toml"), "-q", "--assert=plain", "--twice-profile", "glance"]
     options += ["--override-ini", "timeout=0"]  # this test's own time limit stays in force

@@ -179,6 +179,11 @@ def test_a_witness_counts_as_a_case_but_not_for_the_worst_difference() -> None:
     assert (record.cases, record.worst, record.rtol) == (1, 0.0, 0.0)
 
 
+def test_a_tolerance_that_compares_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="compares nothing"):
+        assert_equivalent(1.0, 1.0, rtol=0.1)
+
+
 def test_an_exact_comparison_allows_nothing() -> None:
     assert_equivalent([0.1, -0.0], [0.1, 0.0], rtol=0, atol=0)
     assert_equivalent(1.0, 1.5, rtol=0, atol=0.5)

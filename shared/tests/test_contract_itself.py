@@ -146,6 +146,12 @@ def test_quiz(add_lesson: Add, answers: list[int], options: list[str], says: str
         ("pycon", "text", contract.test_readme_doctests, "by hand in a pycon block"),
         ("2...\n", "3...\n", contract.test_readme_commands, r"prints\s+1\s+2\.5"),
         ("```console", "```sh", contract.test_readme_commands, r"what is '\$'"),
+        (">>> y\n6", ">>> y  # doctest: +SKIP\n7", contract.test_readme_blocks_are_of_a_checked_kind, "skipped"),
+        ('python title="use_it.py"', 'py title="use_it.py"', contract.test_readme_blocks_are_of_a_checked_kind, "not 'py'"),
+        ("```pycon\n>>> y", "```text\n>>> y", contract.test_readme_blocks_are_of_a_checked_kind, "a pycon block"),
+        ("1\n2...\n", "...\n", contract.test_readme_commands, "show what the command prints"),
+        ("## MOTTO", "## MOTTO\n\n```sh\nnox -s nosuch\n```", contract.test_readme_commands, "no session 'nosuch'"),
+        ("## MOTTO", "## MOTTO\n\n```sh\npython -m nosuch\n```", contract.test_readme_commands, "no module nosuch"),
         ("## MOTTO", "## MOTTO\n\n[x](nowhere.md)", contract.test_readme_links, "links to nowhere.md"),
         ("## MOTTO", "## MOTTO\n\n```sh\npython nowhere.py\n```", contract.test_readme_commands, "nowhere.py does not exist"),
         ("## MOTTO", "## MOTTO\n\n```sh\ntwice fly\n```", contract.test_readme_commands, "'twice fly' is no command"),
@@ -196,8 +202,28 @@ def test_a_function_that_no_test_calls_is_named(add_lesson: Add) -> None:
     more = BUILD.replace('"double"', '"double", "triple"').replace(
         "if __name__", "def triple(x: float) -> float:\n    return 3 * x\n\n\nif __name__"
     )
-    lesson = add_lesson("90-fake/02-b", build_it__py=more)
-    fails(contract.test_faults_are_caught, lesson, r"when these are blank: \['triple'\]")
+    lesson = add_lesson("90-fake/02-b", build_it__py=more, use_it__py=more)
+    fails(
+        contract.test_faults_are_caught, lesson, r"when these are blank: \['triple of build_it', 'triple of use_it'\]"
+    )
+
+
+def test_a_proof_that_never_asks_use_it_is_named(add_lesson: Add) -> None:
+    alone = "def test_double(build_it):\n    assert build_it.double(3.0) == 6.0\n"
+    lesson = add_lesson("90-fake/01-a", test_equivalence__py=alone)
+    fails(contract.test_faults_are_caught, lesson, r"blank: \['double of use_it'\]")
+
+
+def test_use_it_that_is_build_it_or_leaves_its_framework_out_is_named(add_lesson: Add) -> None:
+    lesson = add_lesson("90-fake/01-a", use_it__py="from phases.fake.a.build_it import double\n")
+    fails(contract.test_use_it_uses_its_frameworks, lesson, "imports build_it")
+    lesson = add_lesson("90-fake/02-b", lesson__toml=HEAD.replace("frameworks = []", 'frameworks = ["torch"]'))
+    fails(contract.test_use_it_uses_its_frameworks, lesson, r"\['torch'\], which use_it.py does not import")
+
+
+def test_what_is_public_is_not_given(add_lesson: Add) -> None:
+    given = BUILD.replace("-> float:", "-> float:  # given")
+    fails(contract.test_the_stub_stands, add_lesson("90-fake/01-a", build_it__py=given), r"\['double'\] are public")
 
 
 def test_a_test_that_passes_on_an_empty_file_is_named(add_lesson: Add) -> None:

@@ -69,6 +69,16 @@ def test_the_head_is_read_without_the_tables(root: Path, add_lesson: Add) -> Non
         _ = lesson.meta
 
 
+def test_a_wrong_type_and_a_wrong_encoding_are_named(add_lesson: Add) -> None:
+    lesson = add_lesson("90-fake/01-a", lesson__toml='title = "A"\nminutes = "x"\n')
+    with pytest.raises(ValueError, match=r"lesson\.toml: minutes must be of type int, got 'x'"):
+        _ = lesson.head
+    lesson = add_lesson("90-fake/02-b")
+    (lesson.folder / "lesson.toml").write_bytes(b"title = '\xff'")
+    with pytest.raises(ValueError, match=r"lesson\.toml is not UTF-8"):
+        _ = lesson.head
+
+
 def test_a_file_tells_its_lesson(add_lesson: Add) -> None:
     lesson = add_lesson("90-fake/02-b")
     assert lesson_of(lesson.folder / "README.md").name == "fake/b"

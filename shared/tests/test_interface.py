@@ -223,6 +223,8 @@ def test_classes_are_compared_by_constructor_and_public_methods(tmp_path: Path) 
         ("from phases.p.mine.use_it import f", ["phases.p.mine.use_it.f"]),
         ("from shared.data import load", ["shared.data"]),
         ("from . import use_it", ["."]),
+        ("np = __import__('numpy')", ["__import__"]),
+        ("import importlib\nimportlib.import_module('numpy')", ["import_module"]),
     ],
 )
 def test_foreign_imports_are_found(source: str, foreign: list[str]) -> None:

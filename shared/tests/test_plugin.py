@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from shared.curriculum import ROOT, Lesson
 from shared.proof.card import read_card
 
@@ -48,10 +50,11 @@ def test_a_failure_is_on_the_card(add_lesson: Add, root: Path) -> None:
     assert 4e-4 < card["worst"] < 6e-4
 
 
-def test_a_broken_card_is_no_card(root: Path) -> None:
+@pytest.mark.parametrize("text", ['{"cases": ', "null", "3", "[1]", "{}", '{"worst": "x", "cases": [], "tests": 3}'])
+def test_a_broken_card_is_no_card(root: Path, text: str) -> None:
     file = root / "build" / "proof" / "fake" / "double.json"
     file.parent.mkdir(parents=True)
-    file.write_text('{"cases": ', encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
     assert read_card("fake/double", root) == {}
 
 
