@@ -244,6 +244,10 @@ def test_build_it_runs_on_the_interpreter_alone(lesson: Lesson) -> None:
 
 
 def test_the_stub_stands(lesson: Lesson) -> None:
+    functions = [f for f in (t.raw for t in interface.targets(twin(lesson, "build_it"))) if inspect.isfunction(f)]
+    heads = {f.__name__: inspect.getsource(f).partition('"""')[0] for f in functions}
+    given = [name for name, head in heads.items() if interface.GIVEN in head]
+    assert not given, f"build_it.py: {given} are public, so they are for the learner to write and cannot be '# given'"
     lost = interface.lost_helpers((lesson.folder / "build_it.py").read_text(encoding="utf-8"))
     assert not lost, (
         f"build_it.py: what is '# given' uses {lost}, which the stub loses: end their def lines with # given"
