@@ -20,7 +20,7 @@ def chosen(curriculum: Curriculum, names: Sequence[str], everything: bool) -> li
         raise UsageError("name one lesson or more (or a phase), or say --all")
     found: dict[str, Lesson] = {}
     for name in names:
-        phase = [phase for phase in curriculum.phases if name in (f"{phase.number:02}", phase.slug)]
+        phase = [phase for phase in curriculum.phases if name in (f"{phase.number:02}", str(phase.number), phase.slug)]
         for lesson in phase[0].lessons if phase else [curriculum.find(name)]:
             found[lesson.name] = lesson
     return list(curriculum.lessons.values()) if everything else list(found.values())

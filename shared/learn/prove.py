@@ -22,6 +22,7 @@ from shared.ship.run import Run, RunError, ship
 _CONTRACT = "shared/proof/test_contract.py"
 _SHOWN = 3  # failures in full
 _SILENCE = 120  # seconds; pytest itself stops a test after 60, if it can
+_NAMED = 6  # failures beyond those shown
 _FEW = 3  # lessons that one process tests sooner than several do
 
 
@@ -166,6 +167,8 @@ def _card(lesson: Lesson, outcome: Outcome, verbose: bool) -> bool:
             ("worst", _worst(card)),
             ("tolerance", f"relative {card['rtol']:.0e}, absolute {card['atol']:.0e}"),
         ]
+        if not card["cases"]:
+            verdict = "its tests compared nothing"
         try:
             rows.append(("speed", _measure(lesson)))
         except (ArtifactError, RunError) as error:
@@ -230,4 +233,6 @@ def _print_failures(failures: list[tuple[str, str, str]], verbose: bool) -> None
             print(f"  {line}".rstrip())
         print()
     if left_out := [failure[1] for failure in failures if failure not in shown]:
-        print(f"and {len(left_out)} more: {', '.join(left_out)} (-v shows all)\n")
+        print(
+            f"and {len(left_out)} more: {', '.join(left_out[:_NAMED])}{' …' * (len(left_out) > _NAMED)} (-v shows all)\n"
+        )

@@ -64,7 +64,7 @@ def selected(config: pytest.Config) -> list[Lesson]:
         return list(curriculum.lessons.values())
     chosen = {}
     for text in wanted:
-        phase = [phase for phase in curriculum.phases if text in (f"{phase.number:02}", phase.slug)]
+        phase = [phase for phase in curriculum.phases if text in (f"{phase.number:02}", str(phase.number), phase.slug)]
         for lesson in phase[0].lessons if phase else [curriculum.find(text)]:
             chosen[lesson.name] = lesson
     return list(chosen.values())
@@ -126,6 +126,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     partial = (
         config.option.keyword
+        or config.option.markexpr
+        or config.getoption("deselect", None)
+        or config.getoption("lf", False)
         or config.getoption("--build-it")
         or config.getoption("--twice-profile") != "twice"
         or any("::" in argument for argument in config.args)
