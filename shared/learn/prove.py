@@ -233,6 +233,5 @@ def _print_failures(failures: list[tuple[str, str, str]], verbose: bool) -> None
             print(f"  {line}".rstrip())
         print()
     if left_out := [failure[1] for failure in failures if failure not in shown]:
-        print(
-            f"and {len(left_out)} more: {', '.join(left_out[:_NAMED])}{' …' * (len(left_out) > _NAMED)} (-v shows all)\n"
-        )
+        more = " …" * (len(left_out) > _NAMED)
+        print(f"and {len(left_out)} more: {', '.join(left_out[:_NAMED])}{more} (-v shows all)\n")

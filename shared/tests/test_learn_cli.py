@@ -117,7 +117,7 @@ def test_list_is_aligned_and_holds_full_names(twice: Twice) -> None:
 
 def test_list_knows_proven_failed_and_stale(twice: Twice, root: Path) -> None:
     tests = {"passed": 3, "failed": 0, "skipped": 0}
-    values = {"cases": 1204, "worst": 3e-14, "tests": tests}
+    values = {"cases": 1204, "worst": 3e-14, "worst_at": "", "rtol": 1e-9, "atol": 1e-12, "tests": tests}
     card.write_card("first-steps/mean-and-variance", values, root)
     card.write_card("deep-nets/backprop", {**values, "tests": {**tests, "skipped": 1}}, root)
     card.write_card("deep-nets/grand", values, root)
