@@ -97,6 +97,11 @@ def _reduce(
     return data
 
 
+def _largest(values: list[float]) -> float:
+    """The maximum, or NaN if one of them is (`max` would then depend on their order)."""
+    return math.nan if any(map(math.isnan, values)) else max(values)
+
+
 def _unexpand(gradient: list[float], shape: Shape, target: Shape) -> list[float]:
     """The gradient of `_expand`: a value that was used n times receives the sum of n gradients."""
     target = (1,) * (len(shape) - len(target)) + target
@@ -363,9 +368,9 @@ class Tensor:
         return Tensor(list(map(abs, self.data)), self.shape, [(self, lambda g: list(map(mul, g, signs)))])
 
     def relu(self) -> "Tensor":
-        """max(a, 0); its derivative at 0 is 0."""
-        y = [v if v > 0 else 0.0 for v in self.data]
-        return Tensor(y, self.shape, [(self, lambda g: [gi if v > 0 else 0.0 for gi, v in zip(g, y, strict=True)])])
+        """max(a, 0), and NaN stays NaN; its derivative at 0 is 0."""
+        y = [0.0 if v <= 0 else v for v in self.data]
+        return Tensor(y, self.shape, [(self, lambda g: [0.0 if v <= 0 else gi for gi, v in zip(g, y, strict=True)])])
 
     def tanh(self) -> "Tensor":
         """The hyperbolic tangent."""
@@ -391,13 +396,17 @@ class Tensor:
         return total / (len(self.data) // len(total.data))
 
     def amax(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
-        """The largest value over `dim`; where several are largest, they share the gradient equally."""
+        """The largest value over `dim`; where several are largest, they share the gradient equally.
+
+        NaN if a value is NaN, and so is then the gradient of all of them.
+        """
         axes, kept, shape = _reduction(self.shape, dim, keepdim)
-        a, largest = self.data, _reduce(self.data, self.shape, axes, max)
+        a, largest = self.data, _reduce(self.data, self.shape, axes, _largest)
 
         def vjp(g: list[float]) -> list[float]:
             hits = list(map(float.__eq__, a, _expand(largest, kept, self.shape)))
-            shares = list(map(truediv, g, _reduce(hits, self.shape, axes, sum)))
+            n_hits = _reduce(hits, self.shape, axes, sum)
+            shares = [gi / (n or math.nan) for gi, n in zip(g, n_hits, strict=True)]  # nothing equals NaN
             return list(map(mul, hits, _expand(shares, kept, self.shape)))
 
         return Tensor(largest, shape, [(self, vjp)])
@@ -831,12 +840,12 @@ def cross_entropy(input: Tensor, target: Sequence[int]) -> Tensor:
         target: the class of each sample, from 0.
 
     Raises:
-        ValueError: if the shapes do not fit, or a class does not exist.
+        ValueError: if the shapes do not fit, or a class is no integer or does not exist.
     """
     if input.ndim != 2 or input.shape[0] != len(target):
         raise ValueError(f"expected logits ({len(target)}, n_classes) for {len(target)} targets, got {input.shape}")
-    if not all(0 <= t < input.shape[1] for t in target):
-        raise ValueError(f"expected targets from 0 to {input.shape[1] - 1}, got {list(target)}")
+    if not all(type(t) is int and 0 <= t < input.shape[1] for t in target):
+        raise ValueError(f"expected integer targets from 0 to {input.shape[1] - 1}, got {list(target)}")
     return -input.log_softmax(1)[range(len(target)), list(target)].mean()
 
 

@@ -111,8 +111,12 @@ OPERATIONS = {
     "sum, keepdim, all": (lambda twin, a: a.sum(dim=None, keepdim=True), (2, 3)),
     "mean": (lambda twin, a: a.mean() * a, (2, 3)),
     "mean, dim": (lambda twin, a: a.mean(-2), (2, 3, 2)),
+    "mean, keepdim, all": (lambda twin, a: a.mean(dim=None, keepdim=True), (2, 3, 2)),
     "mean, keepdim": (lambda twin, a: a - a.mean(1, True), (2, 3)),
     "amax": (lambda twin, a: a.amax(), (2, 3)),
+    "amax, keepdim, all": (lambda twin, a: a.amax(keepdim=True), (2, 3, 2)),
+    "amax, keepdim, all dims": (lambda twin, a: a.amax((0, 1, 2), keepdim=True), (2, 3, 2)),
+    "amax, keepdim, all, used": (lambda twin, a: a - a.amax((), keepdim=True), (2, 3)),
     "amax, dim": (lambda twin, a: a.amax(1), (2, 3, 2)),
     "amax, dims, last first": (lambda twin, a: a.amax((2, 0)), (2, 3, 2)),
     "amax, dims, keepdim": (lambda twin, a: a - a.amax((0, 2), keepdim=True), (2, 3, 2)),
@@ -584,6 +588,18 @@ def test_extreme_values_and_ties(build_it, use_it):
     ):
         prove(build_it, use_it, program, [rows], witness=False)
     assert build_it.tensor([1000.0, 0.0]).log_softmax(0).tolist() == [0.0, -1000.0]
+    with_nan = [[math.nan, 1.0, 2.0], [1.0, math.nan, 0.0], [-1.0, 2.0, math.nan], [1.0, 3.0, 3.0]]
+    for program in (
+        lambda twin, x: x.relu(),
+        lambda twin, x: twin.ReLU()(x),
+        lambda twin, x: x.abs() + x.tanh() + x.sigmoid() + x.exp(),
+        lambda twin, x: x.softmax(1) + x.log_softmax(0),
+        lambda twin, x: x.sum(1) + x.mean(1) + x.amax(1),
+        lambda twin, x: x.amax(0),
+        lambda twin, x: x.amax(1, keepdim=True),
+        lambda twin, x: x.amax(),
+    ):
+        prove(build_it, use_it, program, [with_nan], witness=False)  # NaN at the same places, in gradients too
     huge = [[1e200, 1e308, -1e308], [1e200, 1e308, -1e308]]
     for program in (
         lambda twin, x: x * x,
@@ -624,6 +640,16 @@ def network(twin, seed, sizes=(3, 4, 2), activation="Tanh"):
     return twin.Sequential(
         twin.Linear(n_in, n_hidden, rng=rng), getattr(twin, activation)(), twin.Linear(n_hidden, n_out, rng=rng)
     )
+
+
+def test_a_network_carries_nan_to_its_output(build_it, use_it):
+    """Data that are not a number must not come out as an answer: ReLU and Sequential of the sample with NaN."""
+    results = []
+    for twin in (build_it, use_it):
+        out = network(twin, 5, activation="ReLU")(twin.tensor([[1.0, math.nan, 2.0], [1.0, 0.5, 2.0]])).tolist()
+        assert all(map(math.isnan, out[0])) and not any(map(math.isnan, out[1]))
+        results.append(out)
+    assert_equivalent(*results)
 
 
 @pytest.mark.parametrize("activation", ["ReLU", "Tanh", "Sigmoid"])
@@ -756,6 +782,10 @@ def test_losses_refuse(build_it, use_it):
         ([[1.0, 2.0]], [0, 1]),
         ([1.0, 2.0], [0, 1]),
         ([[[1.0, 2.0]]], [0]),
+        ([[1.0, 2.0]], [1.0]),
+        ([[1.0, 2.0]], [True]),
+        ([[1.0, 2.0]], ["1"]),
+        ([[1.0, 2.0]], [None]),
     ):
         assert_same_error(
             lambda twin, c=(logits, target): twin.cross_entropy(twin.tensor(c[0]), c[1]), build_it, use_it
@@ -804,6 +834,24 @@ def test_optimizers(build_it, use_it, name):
             optimizer.step()
             optimizer.param_groups[0]["lr"] *= 0.9
             result[f"step {step}"] = [a.tolist(), b.tolist(), fixed.tolist()]
+        results.append(result)
+    assert_equivalent(*results)
+
+
+def test_adam_counts_the_steps_of_each_parameter(build_it, use_it):
+    """`late` has its first gradient at step 3, which is its own first step: of length lr, as a first step is."""
+    results = []
+    for twin in (build_it, use_it):
+        early, late = (twin.Parameter(twin.tensor(values)) for values in ([1.0, -2.0], [0.5, 3.0]))
+        optimizer, result = twin.Adam([early, late], lr=0.01), {}
+        for step in range(1, 7):
+            optimizer.zero_grad()
+            loss = (early * early).sum() if step < 3 else (early * early * late * late).sum()
+            loss.backward()
+            optimizer.step()
+            result[f"step {step}"] = [early.tolist(), late.tolist()]
+        assert result["step 2"][1] == [0.5, 3.0]
+        assert_equivalent(result["step 3"][1], [0.49, 2.99], rtol=1e-7, names=("Adam", "by hand"))  # eps / |g| is left
         results.append(result)
     assert_equivalent(*results)
 
