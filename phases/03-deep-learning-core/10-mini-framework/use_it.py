@@ -68,6 +68,8 @@ class Linear(torch.nn.Linear):
 def cross_entropy(input: Tensor, target: Sequence[int]) -> Tensor:
     """`torch.nn.functional.cross_entropy` for a list of classes."""
     try:
+        if -100 in target:
+            raise IndexError("-100 is torch's ignore_index: it would leave the sample out")
         return torch.nn.functional.cross_entropy(input, torch.tensor(target))
     except (IndexError, RuntimeError) as error:
         raise ValueError(
