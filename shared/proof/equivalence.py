@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 
 RTOL, ATOL = 1e-9, 1e-12
 _MEANINGLESS = 0.1  # with this relative tolerance a comparison says nothing
-
-
 TWINS = ("build_it", "use_it")
 
 

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from _pytest.tmpdir import tmppath_result_key
 
 from shared.curriculum import BEATS, LEVELS, PRIORITIES, ROOT, Lesson, load
 from shared.proof import interface, readme
@@ -292,6 +293,7 @@ class _Faults:
         self.items: list[pytest.Item] = []
         self.pass_on_empty: list[str] = []
         self.untested: list[str] = []
+        self.finished = False  # False where the session broke off, which must not read as a pass
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -306,10 +308,11 @@ class _Faults:
         ]
         for target in [*interface.targets(self.module), *functions]:
             word = re.compile(rf"\b{target.name.strip('_')}\b")
-            in_order = sorted(self.items, key=lambda item: not word.search(source[item]))  # used at once
+            in_order = sorted(self.items, key=lambda item: not word.search(source[item]))
             with interface.blanked(target):
                 if not any(self.fails(item) for item in in_order):
                     self.untested.append(f"{target.path} of {'use_it' if target.owner is self.used else 'build_it'}")
+        self.finished = True
         return True
 
     @contextlib.contextmanager
@@ -324,10 +327,13 @@ class _Faults:
     def fails(self, item: pytest.Item) -> bool:
         """Run one test with fresh fixtures, without the reports that a session writes about it."""
         item._initrequest()  # type: ignore[attr-defined]  # as pytest-rerunfailures does
+        item.stash[tmppath_result_key] = {}  # what a report would have told the fixture tmp_path
         state = item.session._setupstate
         try:
             state.setup(item)
             item.runtest()
+        except pytest.skip.Exception:
+            return False  # what does not run catches nothing
         except (Exception, pytest.fail.Exception):
             return True
         finally:
@@ -359,5 +365,6 @@ def test_faults_are_caught(lesson: Lesson) -> None:
     finally:
         sys.modules.update(before)
     assert faults.items, f"no test of test_equivalence.py could be collected:\n{said.getvalue()}"
+    assert faults.finished, f"the tests broke off while faults were tried:\n{said.getvalue()}"
     assert not faults.pass_on_empty, f"these tests pass although build_it.py is empty: {faults.pass_on_empty}"
     assert not faults.untested, f"no test in test_equivalence.py fails when these are blank: {faults.untested}"

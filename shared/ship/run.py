@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from shared.curriculum import ROOT, Lesson, load
-from shared.proof.equivalence import RTOL, compare_values
+from shared.proof.equivalence import RTOL, TWINS, compare_values
 from shared.ship.artifact import OUTPUTS, ArtifactError, build, compare, place, read_manifest
 from shared.ship.checks import check
 
-TWINS = ("build_it", "use_it")
 _DAY = 24 * 60 * 60
 
 

@@ -232,6 +232,15 @@ def test_a_test_that_passes_on_an_empty_file_is_named(add_lesson: Add) -> None:
     fails(contract.test_faults_are_caught, lesson, r"although build_it.py is empty: \['test_idle'\]")
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [("pytest.skip('later')", r"although build_it.py is empty: \['test_double'\]"), ("raise SystemExit", "broke off")],
+)
+def test_a_proof_that_skips_or_breaks_off_does_not_pass(add_lesson: Add, body: str, says: str) -> None:
+    test = f"import pytest\n\n\ndef test_double(build_it):\n    {body}\n"
+    fails(contract.test_faults_are_caught, add_lesson("90-fake/01-a", test_equivalence__py=test), says)
+
+
 def test_a_test_file_that_cannot_be_imported_is_told(add_lesson: Add) -> None:
     fails(contract.test_faults_are_caught, add_lesson("90-fake/01-a", test_equivalence__py="1 +"), "SyntaxError")
 
