@@ -285,7 +285,8 @@ def test_both_twins_ship_the_same(lesson: Lesson, tmp_path: Path) -> None:
 class _Faults:
     """Inside a pytest session of its own: run the lesson's tests on one fault after the other.
 
-    A fault is caught as soon as one test fails; tests that mention what is blank run first.
+    A fault is caught as soon as one test fails. Tests that mention what is blank run first, and of a parametrized test
+    each case only after the other tests have had as many.
     """
 
     def __init__(self, lesson: Lesson) -> None:
@@ -301,6 +302,10 @@ class _Faults:
         with self.emptied():
             self.pass_on_empty = [item.name for item in self.items if not self.fails(item)]
         source = {item: _source(item) for item in self.items}
+        nth = {
+            item: [i.name.partition("[")[0] for i in self.items[:k]].count(item.name.partition("[")[0])
+            for k, item in enumerate(self.items)
+        }
         functions = [
             interface.Target(self.used, name)
             for name in self.module.__all__
@@ -308,7 +313,9 @@ class _Faults:
         ]
         for target in [*interface.targets(self.module), *functions]:
             word = re.compile(rf"\b{target.name.strip('_')}\b")
-            in_order = sorted(self.items, key=lambda item: not word.search(source[item]))
+            in_order = sorted(
+                self.items, key=lambda item: (not word.search(item.name), not word.search(source[item]), nth[item])
+            )
             with interface.blanked(target):
                 if not any(self.fails(item) for item in in_order):
                     self.untested.append(f"{target.path} of {'use_it' if target.owner is self.used else 'build_it'}")
