@@ -312,7 +312,7 @@ class _Faults:
             if inspect.isfunction(vars(self.module)[name])
         ]
         for target in [*interface.targets(self.module), *functions]:
-            word = re.compile(rf"\b{target.name.strip('_')}\b")
+            word = re.compile(rf"\b({target.name.strip('_')}|{target.path.partition('.')[0]})\b")
             in_order = sorted(
                 self.items, key=lambda item: (not word.search(item.name), not word.search(source[item]), nth[item])
             )
