@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from shared.curriculum import Lesson, UnknownLessonError, load
+from shared.proof.sites import Way, sites
 
 _OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub,
@@ -48,10 +49,10 @@ _OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: `new` in the place that `path` leads to."""
+    """One fault: `new` in the place that `way` leads to."""
 
     tree: ast.Module
-    path: "_Path"
+    way: Way
     kind: str
     old: ast.AST
     new: ast.AST
@@ -64,7 +65,7 @@ class Mutant:
     def source(self) -> str:
         """The whole source with the fault in it."""
         mutated = copy.deepcopy(self.tree)
-        _put(mutated, self.path, self.new)
+        _put(mutated, self.way, self.new)
         return ast.unparse(ast.fix_missing_locations(mutated))
 
     def __str__(self) -> str:
@@ -74,45 +75,18 @@ class Mutant:
 def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of `source`, in the order of its lines."""
     tree = ast.parse(source)
-    for path, node in _sites(tree):
+    for way, node in sites(tree):
         for kind, new in _variants(node):
-            yield Mutant(tree, path, kind, node, new)
+            yield Mutant(tree, way, kind, node, new)
 
 
 def _short(node: ast.AST) -> str:
     return " ".join(ast.unparse(node).split())[:90]
 
 
-_Path = tuple[tuple[str, int | None], ...]
-
-
-def _sites(node: ast.AST, path: _Path = ()) -> Iterator[tuple[_Path, ast.AST]]:
-    """Every expression and statement that a test could notice, with the way to it from the root."""
-    if isinstance(node, ast.Raise | ast.Import | ast.ImportFrom | ast.JoinedStr):
-        yield path, node
-        return
-    if isinstance(node, ast.If) and ast.unparse(node.test).startswith("__name__"):
-        return
-    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "__slots__"):
-        return
-    yield path, node
-    for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "decorator_list", "type_comment", "bases"):
-            continue
-        if isinstance(node, ast.keyword) and node.arg == "strict":  # zip(strict=True) only guards
-            continue
-        for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if isinstance(child, ast.AST) and not _is_docstring(child):
-                yield from _sites(child, (*path, (field, index)))
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _put(tree: ast.AST, path: _Path, new: ast.AST) -> None:
-    *way, (field, index) = path
-    for step, i in way:
+def _put(tree: ast.AST, way: Way, new: ast.AST) -> None:
+    *before, (field, index) = way
+    for step, i in before:
         tree = getattr(tree, step) if i is None else getattr(tree, step)[i]
     if index is None:
         setattr(tree, field, new)
