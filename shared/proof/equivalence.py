@@ -36,6 +36,14 @@ class Record:
 record = Record()
 
 
+class NotEquivalentError(AssertionError):
+    """What `assert_equivalent` raises: the report, and the two values with the tolerances for who wants to look closer."""
+
+    def __init__(self, report: str, built: object, used: object, rtol: float, atol: float) -> None:
+        super().__init__(report)
+        self.built, self.used, self.rtol, self.atol = built, used, rtol, atol
+
+
 class Difference(NamedTuple):
     """One place where the twins part."""
 
@@ -68,7 +76,7 @@ def assert_equivalent(
         names: what the report calls the two sides. Name a witness that is no twin: ``("build_it", "by hand")``.
 
     Raises:
-        AssertionError: naming the path, both values and how far they are apart.
+        NotEquivalentError: an AssertionError naming the path, both values and how far they are apart.
     """
     if rtol >= _MEANINGLESS:
         raise ValueError(f"rtol={rtol} compares nothing: expected less than {_MEANINGLESS}")
@@ -79,7 +87,7 @@ def assert_equivalent(
         if found.worst > record.worst:
             record.worst, record.worst_at = found.worst, found.worst_at
     if found.report:
-        raise AssertionError(found.report)
+        raise NotEquivalentError(found.report, built, used, rtol, atol)
 
 
 def differences(

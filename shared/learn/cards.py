@@ -1,0 +1,195 @@
+"""Quiz questions as cards that come back: which there are, which are due, and when each comes again.
+
+A card in the progress is ``{"due": "2026-11-21", "last": "2026-11-20", "stability": 2.3, "difficulty": 2.1,
+"reviews": 1}``, and only ``due`` before its first answer. Whole days of the learner's own calendar, since fsrs thinks
+in days too, and what is due today should be due from the morning on. fsrs is imported only where an answer is rated.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any, Literal
+
+from shared.curriculum import Curriculum, Lesson
+from shared.learn.lessons import UsageError
+from shared.learn.progress import State
+
+Rating = Literal["again", "hard", "good", "easy"]
+NO_SCHEDULER = "the package fsrs, which schedules the review, is not installed here: run 'nox -s learn'"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of a lesson's quiz; `answer` is the index of the right one of `options`."""
+
+    lesson: str
+    text: str
+    options: tuple[str, ...]
+    answer: int
+    why: str
+
+    @property
+    def id(self) -> str:
+        """Of its card: other questions, their order, and its own options can change without changing it."""
+        return f"{self.lesson}#{hashlib.sha256(' '.join(self.text.split()).encode()).hexdigest()[:12]}"
+
+
+def questions(lesson: Lesson) -> list[Question]:
+    """The quiz of `lesson` in the file's order; empty where it has none.
+
+    Raises:
+        ValueError: if a question cannot be asked.
+    """
+    file = lesson.folder / "lesson.toml"
+    quiz = lesson.meta.get("quiz", []) if file.is_file() else []
+    if not isinstance(quiz, list):
+        raise ValueError(f"{file}: quiz must be tables [[quiz]], got {quiz!r}")
+    return [_question(lesson.name, item, f"{file}: question {number}") for number, item in enumerate(quiz, 1)]
+
+
+def _question(lesson: str, item: Any, where: str) -> Question:
+    match item:
+        case {"question": str(text), "options": [*options], "answer": int(answer), "why": str(why)}:
+            if len(options) < 2 or not all(isinstance(option, str) for option in options):
+                raise ValueError(f"{where} needs two options or more, each a text")
+            if answer not in range(len(options)):
+                raise ValueError(f"{where} has {len(options)} options, so its answer cannot be {answer} (from 0)")
+            return Question(lesson, text, tuple(options), answer, why)
+    raise ValueError(f"{where} needs question (a text), options, answer (an index from 0) and why (a text)")
+
+
+def day(now: str) -> str:
+    """The learner's calendar day at the time `now` (``"2026-11-20T10:11:02Z"``)."""
+    return datetime.fromisoformat(now).astimezone().date().isoformat()
+
+
+def due_count(state: State, now: str) -> int:
+    """How many cards are due on the day of `now`."""
+    today = day(now)
+    return sum(is_due(card, today) for card in _cards(state).values())
+
+
+def is_due(card: dict[str, Any], today: str) -> bool:
+    """Whether `card` is to be asked on the day `today`."""
+    return "gone" not in card and str(card.get("due", "")) <= today
+
+
+def enrol(state: State, asked: Iterable[Question], today: str) -> None:
+    """Make a card, due today, of each question that has none."""
+    cards = _cards(state)
+    for question in asked:
+        cards.setdefault(question.id, {"due": today})
+
+
+def refresh(state: State, curriculum: Curriculum, today: str) -> dict[str, Question]:
+    """Bring the cards in line with the lessons as they are now; the questions of all cards that can be asked.
+
+    Questions of lessons done (proven, or their quiz taken) become cards. The card of a renamed lesson follows its
+    question. A card without a question is marked ``gone``, not deleted: another branch may bring the question back.
+    """
+    cards = _cards(state)
+    for name in {_lesson(card) for card in cards} - set(curriculum.lessons):
+        _follow(cards, name, curriculum)
+    entries = state.get("lessons", {})
+    done = {name for name, entry in entries.items() if "proven" in entry or "quiz" in entry}
+    done |= {_lesson(card) for card in cards}
+    found = {question.id: question for name in sorted(done) for question in _readable(curriculum.lessons.get(name))}
+    enrol(state, found.values(), today)
+    for id_, card in cards.items():
+        if id_ in found:
+            card.pop("gone", None)
+        else:
+            card.setdefault("gone", today)
+    return found
+
+
+def _follow(cards: dict[str, Any], name: str, curriculum: Curriculum) -> None:
+    """Move the cards of the lesson `name`, which is no more, to the lesson that has their questions now."""
+    now_in = {
+        question.id.partition("#")[2]: question.id
+        for lesson in curriculum.lessons.values()
+        for question in _readable(lesson)
+    }
+    for id_ in [id_ for id_ in cards if _lesson(id_) == name]:
+        new = now_in.get(id_.partition("#")[2], id_)
+        if new not in cards:
+            cards[new] = cards.pop(id_)
+
+
+def _readable(lesson: Lesson | None) -> list[Question]:
+    """One broken lesson.toml must not keep the other lessons from review; `twice list` names it."""
+    try:
+        return questions(lesson) if lesson else []
+    except ValueError:
+        return []
+
+
+def rate(state: State, question: Question, rating: Rating, today: str) -> None:
+    """Record an answer given today, and when the question comes back: tomorrow at the earliest."""
+    import fsrs  # noqa: PLC0415
+
+    stored = _cards(state).setdefault(question.id, {"due": today})
+    # Without steps of minutes, intervals are days; without fuzz, the same answers give the same days.
+    scheduler = fsrs.Scheduler(learning_steps=(), relearning_steps=(), enable_fuzzing=False)
+    rated, now = fsrs.Rating[rating.capitalize()], _midnight(today)
+    try:
+        known = fsrs.Card(
+            card_id=0,
+            state=fsrs.State.Review,
+            stability=float(stored["stability"]),
+            difficulty=float(stored["difficulty"]),
+            last_review=_midnight(stored["last"]),
+        )
+        card, _ = scheduler.review_card(known, rated, now)
+    except (KeyError, TypeError, ValueError, ArithmeticError):  # its first answer, or it was edited by hand
+        card, _ = scheduler.review_card(fsrs.Card(card_id=0), rated, now)
+    stored |= {
+        "due": card.due.date().isoformat(),
+        "last": today,
+        "stability": card.stability,
+        "difficulty": card.difficulty,
+        "reviews": reviews(state, question) + 1,
+    }
+
+
+def reviews(state: State, question: Question) -> int:
+    """How often `question` has been answered."""
+    count = _cards(state).get(question.id, {}).get("reviews", 0)
+    return count if isinstance(count, int) else 0
+
+
+def next_due(state: State) -> str:
+    """The first day on which a card is due; empty where there is no card."""
+    return min((str(card.get("due", "")) for card in _cards(state).values() if "gone" not in card), default="")
+
+
+def due(state: State, asked: Iterable[Question], today: str) -> list[Question]:
+    """Those of `asked` that are due, longest due first; of one day in mixed order, so that lessons take turns."""
+    cards = _cards(state)
+    waiting = [question for question in asked if is_due(cards[question.id], today)]
+    return sorted(waiting, key=lambda question: (str(cards[question.id].get("due", "")), question.id.partition("#")[2]))
+
+
+def has_scheduler() -> bool:
+    return importlib.util.find_spec("fsrs") is not None
+
+
+def require_scheduler() -> None:
+    """Raise UsageError where fsrs is not installed."""
+    if not has_scheduler():
+        raise UsageError(NO_SCHEDULER)
+
+
+def _cards(state: State) -> dict[str, Any]:
+    cards: dict[str, Any] = state.setdefault("cards", {})
+    return cards
+
+
+def _lesson(card: str) -> str:
+    return card.partition("#")[0]
+
+
+def _midnight(day: str) -> datetime:
+    return datetime.combine(date.fromisoformat(day), time(), UTC)

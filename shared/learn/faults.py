@@ -1,0 +1,456 @@
+"""Faults that people really make, put into a text in place: `twice break` asks a learner to find one.
+
+Mutation testing (``shared.proof.mutants``) wants every small change, and prints a tree anew; here a change must look like
+somebody's slip, in a file whose comments and layout are still the reference's. Both take the places from ``sites``.
+"""
+
+import ast
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from shared.proof.interface import GIVEN
+from shared.proof.sites import Way, sites
+
+KINDS = (
+    "a flipped sign",
+    "a wrong index",
+    "a transposed operand",
+    "a wrong axis",
+    "a missing term",
+    "a stale value",
+    "a wrong comparison",
+    "a wrong constant",
+    "a wrong variable",
+    "min for max",
+)
+_SIGN, _INDEX, _OPERAND, _AXIS, _TERM, _STALE, _COMPARISON, _CONSTANT, _VARIABLE, _EXTREME = KINDS
+
+Edit = tuple[int, int, bytes]  # from, to (positions of bytes in the text), what comes there
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+
+_SIGNS: dict[type[ast.operator], str] = {ast.Add: "-", ast.Sub: "+"}
+_EDGES: dict[type[ast.cmpop], str] = {ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">"}
+_AXES = {0: "1", 1: "0", -1: "0", -2: "-1"}
+_CONSTANTS = {0: "1", 1: "2", 2: "1", 0.0: "1.0", 1.0: "2.0", 2.0: "1.0", 0.5: "1.0"}
+_TAKES_AN_AXIS = re.compile(r"sum|mean|a?max|a?min|arg\w+|(log_)?softmax|(un)?squeeze|transpose|cat|stack|concat\w*|norm")
+_SYMMETRIC = {"isinstance", "getattr", "setattr", "hasattr", "zip", "map", "range", "min", "max", "sum", "add", "mul"}
+_UNDONE = {"sqrt", "abs", "reversed", "transpose", "_transpose"}  # f(x), of which one forgets the f
+# Between two operands: the brackets that close the left one, the operator, the brackets that open the right one.
+_BETWEEN = re.compile(rb"([\s)]*?)\s*(\*\*|//|[-+*/%@]|[<>]=?)\s*([\s(]*)")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One slip in a text.
+
+    Attributes:
+        kind: one of `KINDS`.
+        line: where it begins, from 1.
+        function: the function or method that it is in: ``fit``, ``Tensor.backward``, ``_dot``.
+        original: the text without it.
+        edits: what to change, as positions of bytes in UTF-8.
+    """
+
+    kind: str
+    line: int
+    function: str
+    original: str
+    edits: tuple[Edit, ...]
+
+    @property
+    def source(self) -> str:
+        """The whole text with the fault in it."""
+        return _edited(self.original.encode(), self.edits).decode()
+
+
+def faults(source: str) -> list[Fault]:
+    """Every fault that can be put into `source`, by line; each leaves valid code, and no two give the same text.
+
+    Only what computes is touched: no signature, no check of input, no message, no helper marked ``# given``. Whether a
+    fault changes a result, only tests can say.
+    """
+    text = _Text(source)
+    found: dict[bytes, Fault] = {}
+    for way, node in sites(text.tree):
+        place = _Place(text, way, node)
+        if not place.computes:
+            continue
+        for kind, edits in _slips(place):
+            if edits and (tidy := _tidied(place, edits)) is not None:
+                key = _edited(text.raw, tidy)
+                line = text.raw.count(b"\n", 0, min(tidy)[0]) + 1
+                found.setdefault(key, Fault(kind, line, place.path, source, tuple(tidy)))
+    return sorted(found.values(), key=lambda fault: fault.line)
+
+
+def _edited(raw: bytes, edits: Iterable[Edit]) -> bytes:
+    for start, end, new in sorted(edits, reverse=True):
+        raw = raw[:start] + new + raw[end:]
+    return raw
+
+
+class _Text:
+    """A source with its tree, and what part of it each node is."""
+
+    def __init__(self, source: str) -> None:
+        self.raw, self.tree = source.encode(), ast.parse(source)
+        self.starts = [0, *itertools.accumulate(map(len, self.raw.splitlines(keepends=True)))]
+        self.functions = {node.name: node for node in self.tree.body if isinstance(node, Function)}
+        self.guards = {name for name, function in self.functions.items() if _is_guard(function)}
+        self._checks: dict[ast.AST, set[ast.AST]] = {}
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        """Its first byte and the one after its last; brackets around it are not its own."""
+        at = node.__dict__
+        return self.starts[at["lineno"] - 1] + at["col_offset"], self.starts[at["end_lineno"] - 1] + at["end_col_offset"]
+
+    def of(self, node: ast.AST) -> str:
+        start, end = self.span(node)
+        return self.raw[start:end].decode()
+
+    def lines(self, node: ast.AST) -> tuple[int, int]:
+        """The first byte of its first line, and the one after its last line."""
+        return self.starts[node.__dict__["lineno"] - 1], self.starts[node.__dict__["end_lineno"]]
+
+    def replaced(self, node: ast.AST, new: str | ast.AST) -> list[Edit]:
+        text = new if isinstance(new, str) else self.of(new)
+        return [(*self.span(node), text.encode())]
+
+    def exchanged(self, one: ast.AST, other: ast.AST) -> list[Edit]:
+        return self.replaced(one, other) + self.replaced(other, one)
+
+    def operator(self, whole: ast.AST, left: ast.AST, right: ast.AST) -> tuple[int, int, int, int] | None:
+        """Where the left operand ends, the operator begins and ends, and the right one begins; brackets are theirs."""
+        start, end = self.span(left)[1], self.span(right)[0]
+        match = _BETWEEN.fullmatch(self.raw, start, end)  # None where a comment or a backslash stands between them
+        return (start + len(match[1].rstrip()), *match.span(2), end - len(match[3].lstrip())) if match else None
+
+    def checks(self, function: Function) -> set[ast.AST]:
+        """The statements of `function` that only judge its input, and those that only prepare such a judgement."""
+        if function not in self._checks:
+            checks = {node for node in ast.walk(function) if self._judges(node)}
+            assigned = [
+                node for node in ast.walk(function) if isinstance(node, ast.Assign | ast.AugAssign) and _names(node)
+            ]
+            while True:
+                inside = {inner for check in checks for inner in ast.walk(check)}
+                used = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and _loads(n) and n not in inside}
+                more = {node for node in assigned if node not in checks and not used & _names(node)}
+                if not more:
+                    break
+                checks |= more
+            self._checks[function] = checks
+        return self._checks[function]
+
+    def _judges(self, node: ast.AST) -> bool:
+        match node:
+            case ast.If(body=[*_, ast.Raise()], orelse=[]) | ast.Assert() | ast.ExceptHandler():
+                return True
+            case ast.For(body=body) if all(map(self._judges, body)):
+                return True
+            case ast.Expr(ast.Call(ast.Name(name))) if name in self.guards:
+                return True
+        return False
+
+
+def _is_guard(function: Function) -> bool:
+    """Whether it returns nothing and may raise: a check of input."""
+    inside = list(ast.walk(function))
+    returns = any(isinstance(node, ast.Return | ast.Yield) and node.value for node in inside)
+    return not returns and any(isinstance(node, ast.Raise) for node in inside)
+
+
+def _loads(node: ast.Name | ast.Attribute | ast.Subscript) -> bool:
+    return isinstance(node.ctx, ast.Load)
+
+
+def _names(node: ast.AST) -> set[str]:
+    """The plain names that an assignment gives a value; none where it also stores into an object."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+    stored = [n for target in targets for n in ast.walk(target) if isinstance(getattr(n, "ctx", None), ast.Store)]
+    if any(isinstance(n, ast.Attribute | ast.Subscript) for n in stored):
+        return set()
+    return {n.id for n in stored if isinstance(n, ast.Name)}
+
+
+class _Place:
+    """A node with all that is around it."""
+
+    def __init__(self, text: _Text, way: Way, node: ast.AST) -> None:
+        self.text, self.node, self.steps = text, node, []
+        above: ast.AST = text.tree
+        for field, index in way:
+            self.steps.append((above, field, index))
+            above = getattr(above, field) if index is None else getattr(above, field)[index]
+        self.functions = [(n, field) for n, field, _ in self.steps if isinstance(n, Function)]
+
+    @property
+    def parent(self) -> ast.AST:
+        return self.steps[-1][0]
+
+    @property
+    def path(self) -> str:
+        """``fit`` or ``Tensor.backward``: a function within belongs to the one around it."""
+        above = itertools.takewhile(lambda node: node is not self.functions[0][0], (node for node, *_ in self.steps))
+        return ".".join([*(n.name for n in above if isinstance(n, ast.ClassDef)), self.functions[0][0].name])
+
+    @property
+    def computes(self) -> bool:
+        """Whether it is in the body of a function that is the learner's to write, and is no check of input."""
+        if not self.functions or any(field != "body" for _, field in self.functions):
+            return False
+        outer = self.functions[0][0]
+        head = self.text.raw[self.text.lines(outer)[0] : self.text.span(outer.body[0])[0]].decode()
+        if GIVEN in head or outer.name in self.text.guards:
+            return False
+        checks = self.text.checks(outer)
+        return self.node not in checks and not any(node in checks for node, *_ in self.steps)
+
+    def known(self) -> list[set[str]]:
+        """The names that have a value here, in the groups in which they got it: ``for m, g in zip(…)`` is one."""
+        here, groups = self.node.__dict__["lineno"], []
+        for node, field, _ in self.steps:
+            if isinstance(node, Function | ast.Lambda):
+                groups += [{argument.arg} for argument in ast.walk(node.args) if isinstance(argument, ast.arg)]
+            if isinstance(node, Function):
+                for inner in _own(node):
+                    if isinstance(inner, ast.Assign | ast.For) and inner.lineno < here:
+                        targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
+                        groups += [_stored(target) for target in targets]
+            elif isinstance(node, _Comprehension) and field != "generators":
+                groups += [_stored(generator.target) for generator in node.generators]
+        return groups
+
+
+def _own(function: Function) -> Iterator[ast.AST]:
+    """The nodes of a function without those of functions in it."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        yield (node := waiting.pop(0))
+        if not isinstance(node, Function | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _stored(target: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(target) if isinstance(node, ast.Name) and not _loads(node)}
+
+
+def _alike(one: str, other: str) -> bool:
+    """Names that one writes for each other: ``mean_x`` and ``mean_y``, ``dx`` and ``dy``, ``i`` and ``j``."""
+    if {one, other} in ({"self", "other"}, {"left", "right"}):
+        return True
+    if len(one) == len(other) == 1:
+        return 0 < abs(ord(one) - ord(other)) <= 2
+    if one == other or min(len(one), len(other)) == 1:
+        return False
+    start = len(_common_start(one, other))
+    end = min(len(_common_start(one[::-1], other[::-1])), len(one) - start, len(other) - start)
+    shared = start + end
+    return shared >= 2 * (max(len(one), len(other)) - shared) or (len(one) == len(other) == 2 and shared == 1)
+
+
+def _common_start(one: str, other: str) -> str:
+    return "".join(a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+# --- the slips, each as (kind, edits) -----------------------------------------------------------------------------
+
+Slips = Iterator[tuple[str, list[Edit]]]
+
+
+def _slips(place: _Place) -> Slips:
+    node, text = place.node, place.text
+    match node:
+        case ast.BinOp():
+            yield from _operation(place, node)
+        case ast.UnaryOp(ast.USub(), operand) if not isinstance(place.parent, ast.Subscript | ast.Call):
+            yield _SIGN, text.replaced(node, operand)
+        case ast.AugAssign():
+            yield from _accumulation(place, node)
+        case ast.Compare(left, [op], [right]) if type(op) in _EDGES:
+            if found := text.operator(node, left, right):
+                yield _COMPARISON, [(found[1], found[2], _EDGES[type(op)].encode())]
+        case ast.Subscript() if _loads(node):
+            yield from _subscript(place, node)
+        case ast.Call():
+            yield from _call(place, node)
+        case ast.Name(name) if _loads(node) and not (isinstance(place.parent, ast.Call) and place.steps[-1][1] == "func"):
+            groups = place.known()
+            if any(name in group for group in groups):
+                for other in sorted(set().union(*groups)):
+                    together = any({name, other} <= group for group in groups)
+                    if other != name and (together or _alike(name, other)):
+                        yield _VARIABLE, text.replaced(node, other)
+        case ast.Attribute(value, name) if _loads(node):
+            others = {n.attr for n in ast.walk(place.functions[0][0]) if isinstance(n, ast.Attribute)}
+            for other in sorted(others):
+                ends = name.endswith(f"_{other}") or other.endswith(f"_{name}")
+                if ends or (name != other and _alike(name, other)):
+                    yield _VARIABLE, text.replaced(node, f"{text.of(value)}.{other}")
+        case ast.Constant(bool() | str() | bytes() | None):
+            pass
+        case ast.Constant(value) if value in _CONSTANTS and not isinstance(place.parent, ast.Subscript | ast.Slice):
+            yield _CONSTANT, text.replaced(node, _CONSTANTS[value] if isinstance(value, int) else repr(_other(value)))
+        case ast.ListComp(elt, [generator]):
+            if isinstance(elt, ast.ListComp) and len(elt.generators) == 1:
+                yield _AXIS, text.exchanged(generator.iter, elt.generators[0].iter)
+        case ast.For() | ast.FunctionDef() | ast.If() | ast.With():
+            yield from _statements(place, node.body)
+
+
+def _other(value: float) -> float:
+    return float(_CONSTANTS[value])
+
+
+def _operation(place: _Place, node: ast.BinOp) -> Slips:
+    text, left, right = place.text, node.left, node.right
+    found = text.operator(node, left, right)
+    if not found or any(isinstance(side, ast.List | ast.ListComp | ast.Tuple | ast.JoinedStr) for side in (left, right)):
+        return
+    start, end = text.span(node)
+    first, last = text.raw[start : found[0]], text.raw[found[3] : end]
+    if type(node.op) in _SIGNS:
+        yield _SIGN, [(found[1], found[2], _SIGNS[type(node.op)].encode())]
+    of_one_rank = isinstance(left, ast.BinOp) and not first.startswith(b"(")
+    if isinstance(node.op, ast.MatMult | ast.Sub | ast.Div) and not of_one_rank:
+        yield _OPERAND, [(start, found[0], last), (found[3], end, first)]
+    if isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div | ast.Pow):
+        in_index = any(isinstance(above, ast.Subscript | ast.Slice) for above, *_ in place.steps)
+        yield _INDEX if in_index else _TERM, [(start, end, first)]
+        if isinstance(node.op, ast.Add | ast.Mult):
+            yield _INDEX if in_index else _TERM, [(start, end, last)]
+
+
+def _accumulation(place: _Place, node: ast.AugAssign) -> Slips:
+    """`+=` that is a sign off, or that forgets what was there; a statement that is left out."""
+    text = place.text
+    found = re.compile(rb"\s*([-+*/]=)\s*\(?").match(text.raw, text.span(node.target)[1])
+    if not found or isinstance(node.value, ast.List | ast.ListComp | ast.IfExp):
+        return
+    if type(node.op) in _SIGNS:
+        yield _SIGN, [(*found.span(1), _SIGNS[type(node.op)].encode() + b"=")]
+    if isinstance(node.op, ast.Add):
+        yield _STALE, [(*found.span(1), b"=")]
+    if isinstance(node.op, ast.Mult | ast.Div):
+        yield from ((_TERM, edits) for edits in _left_out(place, node))
+
+
+def _left_out(place: _Place, node: ast.AST) -> list[list[Edit]]:
+    """The edits that leave out a statement, where its block has others and no other is on its lines."""
+    above, field, _ = place.steps[-1]
+    text, block = place.text, getattr(above, field)
+    start, end = text.lines(node)
+    alone = not text.raw[start : text.span(node)[0]].strip()
+    return [[(start, end, b"")]] if alone and isinstance(block, list) and len(block) > 1 else []
+
+
+def _subscript(place: _Place, node: ast.Subscript) -> Slips:
+    text, index = place.text, node.slice
+    match index:
+        case ast.Constant(int() as value):
+            shape = re.search(r"shape$|sizes$", text.of(node.value))
+            yield (_AXIS if shape else _INDEX), text.replaced(index, str(1 - value if shape and value < 2 else value + 1))
+        case ast.UnaryOp(ast.USub(), ast.Constant(int() as value)):
+            shape = re.search(r"shape$|sizes$", text.of(node.value))
+            yield (_AXIS if shape else _INDEX), text.replaced(index, "0" if value == 1 else str(1 - value))
+        case ast.Name():
+            yield _INDEX, text.replaced(index, f"{index.id} - 1")
+        case ast.Slice(None, None, ast.UnaryOp(ast.USub(), ast.Constant(1))):
+            yield _INDEX, text.replaced(node, node.value)  # one forgets to reverse
+        case ast.Slice(lower, upper, _):
+            if isinstance(lower, ast.Constant | ast.UnaryOp) and not isinstance(node.value, ast.Slice):
+                yield _INDEX, text.replaced(lower, "")
+            if isinstance(upper, ast.Name | ast.BinOp):
+                yield _INDEX, text.replaced(upper, f"{text.of(upper)} - 1")
+            elif isinstance(upper, ast.Constant | ast.UnaryOp):
+                yield _INDEX, text.replaced(upper, "")
+    if isinstance(node.value, ast.Subscript) and not isinstance(index, ast.Slice | ast.Tuple):
+        if ast.dump(index) != ast.dump(node.value.slice) and not isinstance(node.value.slice, ast.Slice | ast.Tuple):
+            yield _OPERAND, text.exchanged(node.value.slice, index)
+
+
+def _call(place: _Place, node: ast.Call) -> Slips:
+    text, arguments = place.text, node.args
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else text.of(node.func)
+    if name in ("min", "max"):
+        yield _EXTREME, text.replaced(node.func, "max" if name == "min" else "min")
+    if name == "range":
+        yield from ((_INDEX, edits) for edits in _ranges(text, arguments))
+    for keyword in node.keywords:
+        if keyword.arg in ("axis", "dim"):
+            yield from _axis(text, keyword.value)
+    if isinstance(node.func, ast.Attribute) and _TAKES_AN_AXIS.fullmatch(name):
+        for argument in arguments:
+            yield from _axis(text, argument)
+    for one, other in (("row", "column"), ("column", "row")):
+        if name.replace(one, other) in text.functions and one in name and isinstance(node.func, ast.Name):
+            yield _AXIS, text.replaced(node.func, name.replace(one, other))
+    match node:
+        case ast.Call(ast.Name(), [first, second], []) if name not in _SYMMETRIC:
+            yield _OPERAND, text.exchanged(first, second)
+        case ast.Call(ast.Name("zip"), [ast.Starred(value)]):
+            yield _OPERAND, text.replaced(node, value)
+        case ast.Call(ast.Name("map"), [ast.Name("add" | "mul"), first, second]):
+            yield _TERM, text.replaced(node, first)
+            yield _TERM, text.replaced(node, second)
+        case ast.Call(ast.Name("sum"), [first, second]):
+            yield _TERM, [(text.span(first)[1], text.span(second)[1], b"")]
+        case ast.Call(ast.Name("len"), [ast.Subscript(value, ast.Constant(0))]):
+            yield _AXIS, text.replaced(arguments[0], value)
+        case ast.Call(ast.Name("len"), [ast.Name(rows)]) if f"{rows}[0]" in text.of(place.functions[0][0]):
+            yield _AXIS, text.replaced(arguments[0], f"{rows}[0]")
+        case ast.Call(_, [first], []) if name in _UNDONE:
+            kind = _OPERAND if "transpose" in name else _INDEX if name == "reversed" else _TERM
+            yield kind, text.replaced(node, first)
+
+
+def _ranges(text: _Text, arguments: Sequence[ast.expr]) -> Iterator[list[Edit]]:
+    """A range that begins or ends one off."""
+    end = arguments[min(len(arguments), 2) - 1]
+    if not isinstance(end, ast.BinOp):
+        yield text.replaced(end, f"{text.of(end)} - 1")
+    if len(arguments) > 1 and isinstance(arguments[0], ast.Name | ast.Constant):
+        first = text.of(arguments[0])
+        yield text.replaced(arguments[0], "1" if first == "0" else "0" if first == "1" else f"{first} + 1")
+
+
+def _axis(text: _Text, node: ast.expr) -> Slips:
+    value = ast.literal_eval(node) if isinstance(node, ast.Constant | ast.UnaryOp) else None
+    if type(value) is int and value in _AXES:
+        yield _AXIS, text.replaced(node, _AXES[value])
+
+
+def _statements(place: _Place, block: list[ast.stmt]) -> Slips:
+    """Two neighbours in the wrong order, and a reset left out or done once where it is due on every round."""
+    text, lines = place.text, place.text.raw.splitlines(keepends=True)
+    checks = text.checks(place.functions[0][0] if place.functions else place.node)  # type: ignore[arg-type]
+    for i, (one, other) in enumerate(itertools.pairwise(block)):
+        if one in checks or other in checks or not all(isinstance(s, _SIMPLE) for s in (one, other)):
+            continue
+        (a, b), (c, d) = text.lines(one), text.lines(other)
+        if b == c and _depend(one, other) and not _stores(one) & (_reads(other) - _before(place, block[:i])):
+            yield _STALE, [(a, b, text.raw[c:d]), (c, d, text.raw[a:b])]
+    for statement in block:
+        if isinstance(statement, ast.Expr) and re.search(r"\.(zero_grad|clear|reset)\(", text.of(statement)):
+            if len(block) > 1:
+                yield _STALE, [(*text.lines(statement), b"")]
+    if isinstance(place.node, ast.For) and len(block) > 1 and isinstance(block[0], ast.Assign):
+        if re.fullmatch(r"(0|0\.0|\[\]|\{\})(, (0|0\.0|\[\]|\{\}))*", text.of(block[0].value)):
+            start, end = text.lines(block[0])
+            outdented = b" " * place.node.col_offset + text.raw[start:end].lstrip()
+            before = text.lines(place.node)[0]
+            yield _STALE, [(before, before, outdented), (start, end, b"")]
+
+
+_SIMPLE = (ast.Assign, ast.AugAssign, ast.Expr)
+
+
+def _stores(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not _loads(n)}
+
+
+def _reads(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and _loads(n)}

@@ -1,0 +1,519 @@
+"""The judge: runs a lesson's tests on a learner's file and says, test by test, which function did what.
+
+It runs in a process of its own (`shared.learn.warm` starts it) and writes lines of JSON. While a test runs, each public
+function of the learner's module is a recorder: a failing test then yields the call at which theirs and the
+framework's part, and not only the assertion that noticed it.
+"""
+
+import contextlib
+import copy
+import functools
+import importlib
+import io
+import json
+import math
+import os
+import random
+import re
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
+from typing import Any, NoReturn, TextIO
+
+import pytest
+from hypothesis.control import _current_build_context
+from hypothesis.internal.conjecture import engine
+
+import phases
+from shared.curriculum import ROOT as HOUSE
+from shared.curriculum import Lesson
+from shared.learn.reporter import explain
+from shared.proof.equivalence import ATOL, NotEquivalentError, compare_values, record
+
+CALL_LIMIT, TEST_LIMIT = 5.0, 30.0  # seconds for one call of the learner's, and for a whole test
+MEMORY = 2 << 30  # bytes beyond what the frameworks take
+_TICK = 0.5
+_SHRINKING = 2.0  # seconds for one test's search for its smallest example
+_ALL_SHRINKING = 6.0  # and for all of them
+_ENOUGH = 2  # failing tests after which a function is left alone, and what needs it is not run
+_PRINTED = 4000  # characters kept of what one call prints
+_COPIED = 20_000  # numbers that are copied to be shown later, for each test
+_REPLAY_RTOL = 1e-6  # where the test itself names no tolerance
+
+
+class _Stop(BaseException):
+    """Ends a test at once: neither the learner's ``except Exception`` nor Hypothesis' search catches it."""
+
+
+class _Closed(_Stop):
+    """A function was called whose fate is known: it is still to do, differs, or does not come back."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+
+class _StillRunningError(_Stop):
+    """The time for one call, or for the test, is over."""
+
+
+class _EndedError(_Stop):
+    """The learner's code tried to end the process."""
+
+
+@dataclass
+class Call:
+    """One call from a test of a public function (of either twin)."""
+
+    path: str
+    text: str = ""  # as one would type it
+    arguments: tuple[Any, dict[str, Any]] | None = None  # copies, where they are plain values
+    result: Any = None
+    returned: bool = False
+    inner: set[str] = field(default_factory=set)
+    printed: str = ""
+
+
+class _NotPlainError(Exception):
+    pass
+
+
+class _Copier:
+    """Copies of plain values as they were before a call, within a budget."""
+
+    def __init__(self) -> None:
+        self.left = _COPIED
+
+    def copy(self, value: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise _NotPlainError
+        if value is None or isinstance(value, bool | int | float | complex | str | bytes | type):
+            return value
+        if isinstance(value, list):
+            return [self.copy(item) for item in value]
+        if isinstance(value, tuple):
+            items = [self.copy(item) for item in value]
+            return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+        if isinstance(value, Mapping):
+            return {key: self.copy(item) for key, item in value.items()}
+        if isinstance(value, random.Random):
+            return copy.copy(value)
+        if is_dataclass(value) and all(f.init for f in fields(value)):
+            twin = copy.copy(value)
+            for one in fields(value):
+                object.__setattr__(twin, one.name, self.copy(getattr(value, one.name)))
+            return twin
+        raise _NotPlainError
+
+
+class _Capped(io.TextIOBase):
+    """Standard output in the judge's process: the first few thousand characters of what one call prints."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.kept, self.lines, self.size = "", 0, 0
+
+    def write(self, text: str) -> int:
+        if self.size < _PRINTED:
+            self.kept += text[: _PRINTED - self.size]
+        self.size += len(text)
+        self.lines += text.count("\n")
+        return len(text)
+
+    @property
+    def said(self) -> str:
+        more = self.lines - self.kept.count("\n")
+        return self.kept + (f"\n… and {more:,} more lines" if more > 0 else "")
+
+
+@dataclass
+class Job:
+    """What to judge: `file` in the place of the lesson's build_it, and others in the place of its prerequisites'."""
+
+    lesson: Lesson
+    file: Path
+    paths: list[str]  # the reference's public functions and methods
+    stubs: list[str]  # those that are still to do in `file`
+    earlier: dict[str, str] = field(default_factory=dict)  # lesson name -> the learner's file
+    closed: dict[str, str] = field(default_factory=dict)  # path -> why it is not called: "todo", "differs", "hangs"
+    skip: list[str] = field(default_factory=list)  # tests that need not run again
+    only: list[str] = field(default_factory=list)  # where given, all that run
+    shard: tuple[int, int] = (0, 1)
+    call_limit: float = CALL_LIMIT
+
+
+class Judge:
+    """A pytest plugin: records calls, explains failures, keeps the limits."""
+
+    def __init__(self, job: Job, out: TextIO) -> None:
+        self.job, self.out = job, out
+        self.framework = job.lesson.frameworks[0] if job.lesson.frameworks else "use_it"
+        self.closed = {**dict.fromkeys(job.stubs, "todo"), **job.closed}
+        self.failures: dict[str, int] = {}
+        self.codes: dict[CodeType, str] = {}
+        self.printed = _Capped()
+        self.built: list[Call] = []
+        self.used: list[Call] = []
+        self.counts: dict[str, int] = {}
+        self.current: Call | None = None
+        self.inside = False
+        self.call_began = self.test_began = math.inf
+        self.shrinking = _ALL_SHRINKING
+        self.copier = _Copier()
+        self.test = ""
+        self.module: ModuleType | None = None
+        self.twin: ModuleType | None = None
+
+    # What is said
+
+    def say(self, event: str, **values: Any) -> None:
+        print(json.dumps({"event": event, "shard": self.job.shard[0], **values}), file=self.out, flush=True)
+
+    # Before the tests
+
+    def import_file(self) -> bool:
+        """Import the learner's module, put recorders into both twins, and say whether that went well."""
+        lesson = self.job.lesson
+        for name, file in {**self.job.earlier, lesson.name: str(self.job.file)}.items():
+            phases.replace(name, file)
+        self.call_began = self.test_began = time.monotonic()
+        self.inside = True
+        try:
+            self.module = importlib.import_module(lesson.module("build_it"))
+        except BaseException as error:
+            self.say("import_failed", **self._error(error))
+            return False
+        finally:
+            self.inside = False
+            self.call_began = self.test_began = math.inf
+        self.twin = importlib.import_module(lesson.module("use_it"))
+        printed, self.printed = self.printed.said, _Capped()
+        if not isinstance(getattr(self.module, "__all__", None), list | tuple):
+            self.module.__all__ = [path for path in self.job.paths if "." not in path]  # type: ignore[attr-defined]
+        missing = [path for path in self.job.paths if not self._record(self.module, path, self.built)]
+        for path in self.job.paths:
+            self._record(self.twin, path, self.used)
+        earlier = [name for name, file in self.job.earlier.items() if file in _loaded_files()]
+        self.say("imported", missing=missing, printed=printed, earlier=earlier)
+        return True
+
+    def _record(self, module: ModuleType, path: str, calls: list[Call]) -> bool:
+        """Put a recorder in the place of the function or method at `path`; False where there is none."""
+        owner_name, _, name = path.rpartition(".")
+        owner: Any = getattr(module, owner_name, None) if owner_name else module
+        raw = vars(owner).get(name) if isinstance(owner, type | ModuleType) else None
+        function = raw.fget if isinstance(raw, property) else getattr(raw, "__func__", raw)
+        if not isinstance(function, FunctionType):
+            return callable(raw) and not owner_name
+        if module is self.module:
+            self.codes[function.__code__] = path
+        elif function.__module__ != module.__name__:
+            return True  # the framework's own
+        mine = module is self.module
+        proxy = self._mine(path, function) if mine else self._theirs(path, function, calls)
+        wrap: Callable[..., Any] = (
+            type(raw) if isinstance(raw, property | classmethod | staticmethod) else lambda given: given
+        )
+        if isinstance(raw, property):
+            setattr(owner, name, property(proxy, raw.fset, raw.fdel, raw.__doc__))
+        else:
+            setattr(owner, name, wrap(proxy))
+        return True
+
+    def _mine(self, path: str, function: FunctionType) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def recorder(*arguments: Any, **keywords: Any) -> Any:
+            if path in self.closed:
+                raise _Closed(path)
+            if self.inside:
+                if self.current:
+                    self.current.inner.add(path)
+                return function(*arguments, **keywords)
+            self.counts[path] = self.counts.get(path, 0) + 1
+            self.current = call = Call(path)
+            keep = _recording()
+            if keep:
+                self.printed.reset()
+                self._describe(call, arguments, keywords)
+                self.built.append(call)
+            self.inside, self.call_began = True, time.monotonic()
+            try:
+                result = function(*arguments, **keywords)
+                if keep:
+                    call.result, call.returned = self._copied(result), True
+                return result
+            except _StillRunningError:
+                if not keep:
+                    self._describe(call, arguments, keywords)
+                raise
+            finally:
+                self.inside, self.call_began = False, math.inf
+                if keep:
+                    call.printed = self.printed.said
+
+        return recorder
+
+    def _theirs(self, path: str, function: FunctionType, calls: list[Call]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def recorder(*arguments: Any, **keywords: Any) -> Any:
+            if not _recording():
+                return function(*arguments, **keywords)
+            call = Call(path)
+            self._describe(call, arguments, keywords)
+            result = function(*arguments, **keywords)
+            call.result, call.returned = self._copied(result), True
+            calls.append(call)
+            return result
+
+        return recorder
+
+    def _describe(self, call: Call, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        with contextlib.suppress(_NotPlainError):
+            call.arguments = self.copier.copy(arguments), self.copier.copy(keywords)
+        texts = [_text(value) for value in arguments]
+        method = call.path.rpartition(".")[2] if "." in call.path else ""
+        if method == "__init__":
+            texts, name = texts[1:], call.path.partition(".")[0]
+        elif method and texts:
+            name, texts = f"{texts[0]}.{method}", texts[1:]
+        else:
+            name = call.path
+        call.text = f"{name}({', '.join(texts + [f'{key}={_text(value)}' for key, value in keywords.items()])})"
+
+    def _copied(self, value: Any) -> Any:
+        try:
+            return self.copier.copy(value)
+        except _NotPlainError:
+            return value
+
+    # The tests
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        index, n_shards = self.job.shard
+        only, skip = set(self.job.only), set(self.job.skip)
+        items[:] = [i for i in items[index::n_shards] if i.name not in skip and (not only or i.name in only)]
+        self.say("collected", count=len(items))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.say("broken", why=str(report.longrepr))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        self.say("started", test=item.name)
+        self.test = item.name
+        self.built.clear()
+        self.used.clear()
+        self.counts.clear()
+        self.copier = _Copier()
+        self.test_began = time.monotonic()
+        engine.MAX_SHRINKING_SECONDS = min(_SHRINKING, self.shrinking)  # type: ignore[assignment]
+        try:
+            return (yield)
+        finally:
+            self.test_began = math.inf
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if report.when != "call" and report.passed:
+            return report
+        said: dict[str, Any] = {"test": item.name, "outcome": report.outcome, "calls": dict(self.counts)}
+        said |= {"cases": record.cases, "worst": record.worst, "seconds": round(call.duration, 3)}
+        if report.failed and call.excinfo:
+            said |= self._failed(call.excinfo.value)
+            self.shrinking = max(0.0, self.shrinking - call.duration) if said["outcome"] == "failed" else self.shrinking
+            blamed = said.get("failure", {}).get("path")
+            if blamed:
+                self.failures[blamed] = self.failures.get(blamed, 0) + 1
+                if said["failure"]["kind"] == "hangs" or self.failures[blamed] >= _ENOUGH:
+                    self.closed[blamed] = "hangs" if said["failure"]["kind"] == "hangs" else "differs"
+        self.say("test", **said)
+        return report
+
+    # Why a test failed
+
+    def _failed(self, error: BaseException) -> dict[str, Any]:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, _Closed):
+            return {"outcome": "waits", "for": error.path}
+        last = self.built[-1] if self.built else None
+        failure: dict[str, Any] = self._error(error)
+        if failure["kind"] == "assertion":
+            failure |= self._counterexample(error) or {}
+            failure["candidates"] = {c.path: self._shown(c) for c in self.built if c.returned}
+        elif self.current and (failure["path"] or failure["kind"] != "error"):
+            current = last if last and not last.returned else self.current
+            failure["path"] = failure["path"] or current.path
+            failure |= {"call": current.text, "printed": current.printed or self.printed.said}
+            theirs = self._replayed(current)
+            if theirs is not None:
+                failure["framework"] = theirs[1]
+        return {"outcome": "failed", "failure": failure}
+
+    def _error(self, error: BaseException) -> dict[str, Any]:
+        """The kind of a failure, its sentence, the innermost line in a learner's file, and the function it is in."""
+        kinds: dict[type[BaseException], str] = {
+            AssertionError: "assertion",
+            _StillRunningError: "hangs",
+            MemoryError: "memory",
+            SystemExit: "exits",
+            _EndedError: "exits",
+        }
+        kind = next((name for one, name in kinds.items() if isinstance(error, one)), "error")
+        place = self._place(error)
+        if kind == "assertion" and place["file"]:
+            kind = "error"  # an assert of the learner's own
+        message = explain(error) if kind == "assertion" else _first_line(error)
+        return {"kind": kind, "message": message, "path": None, **place}
+
+    def _place(self, error: BaseException) -> dict[str, Any]:
+        files = {str(self.job.file): "", **{file: name for name, file in self.job.earlier.items()}}
+        found: dict[str, Any] = {"file": "", "line": 0, "code": "", "lesson": "", "path": None}
+        if isinstance(error, SyntaxError) and error.filename in files:
+            return {**found, "file": error.filename, "line": error.lineno or 0, "lesson": files[error.filename]}
+        for frame, line in _frames(error.__traceback__):
+            code = frame.f_code
+            if code.co_filename in files:
+                found |= {"file": code.co_filename, "line": line, "lesson": files[code.co_filename]}
+            found["path"] = self.codes.get(code, found["path"])
+        return found
+
+    def _counterexample(self, error: BaseException) -> dict[str, Any] | None:
+        """The first call of the failing example whose result is not the framework's, with both."""
+        rtol, atol = (error.rtol, error.atol) if isinstance(error, NotEquivalentError) else (_REPLAY_RTOL, ATOL)
+        waiting = list(self.used)
+        for call in self.built:
+            pair = next((other for other in waiting if (other.path, other.text) == (call.path, call.text)), None)
+            if pair:
+                waiting.remove(pair)
+                theirs: tuple[Any, str] | None = pair.result, _text(pair.result)
+            else:
+                theirs = self._replayed(call)
+            if theirs is None or not call.returned:
+                continue
+            if isinstance(theirs[0], Exception):
+                if not isinstance(theirs[0], ValueError) or "should raise" not in str(error):
+                    continue
+                return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": ""}
+            found = compare_values(call.result, theirs[0], rtol, atol, ("yours", self.framework))
+            if found.report:
+                return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": found.report}
+        return None
+
+    def _shown(self, call: Call) -> dict[str, Any]:
+        return {
+            "call": call.text,
+            "yours": _text(call.result),
+            "printed": call.printed,
+            "inner": sorted(call.inner - {call.path}),
+        }
+
+    def _replayed(self, call: Call) -> tuple[Any, str] | None:
+        """What the framework gives for the same call, and how to show it; None where it cannot be asked."""
+        if not call.arguments or "." in call.path:
+            return None
+        function = getattr(self.twin, call.path, None)
+        if not callable(function):
+            return None
+        began, self.call_began = self.call_began, math.inf
+        try:
+            arguments, keywords = copy.deepcopy(call.arguments)
+            result = function(*arguments, **keywords)
+            return result, _text(result)
+        except ValueError as error:
+            return error, f"ValueError: {_first_line(error).removeprefix('ValueError: ')}"
+        except Exception:
+            return None
+        finally:
+            self.call_began = began
+
+    # Limits
+
+    def keep_time(self, signum: int, frame: FrameType | None) -> None:
+        """Ends a call or a test that takes too long; while all is well, says that there is life."""
+        now = time.monotonic()
+        if now - self.call_began > self.job.call_limit or (self.inside and now - self.test_began > TEST_LIMIT):
+            raise _StillRunningError
+        if now - self.test_began > 2 * _TICK:
+            self.say("alive")
+
+
+def _loaded_files() -> set[str]:
+    return {file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+
+
+def _recording() -> bool:
+    """Whether this execution of the test is the one that counts: Hypothesis' last, or a test without it."""
+    context = _current_build_context.value
+    return context is None or context.is_final
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    for frame, line in traceback.walk_tb(trace):
+        yield frame, line
+
+
+def _first_line(error: BaseException) -> str:
+    text = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _text(value: Any) -> str:
+    try:
+        return re.sub(r"\bbuild_it\.|\buse_it\.", "", repr(value))
+    except Exception as error:  # a __repr__ of the learner's own
+        return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+
+
+def _limit_memory() -> None:
+    """On Linux, an allocation beyond the limit raises MemoryError at the learner's line."""
+    if sys.platform == "linux":
+        import resource  # noqa: PLC0415  # POSIX only
+
+        in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = in_use + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (min(wanted, hard) if hard > 0 else wanted, hard))
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise _EndedError("os._exit")
+
+
+def judge(job: Job, out: TextIO) -> None:
+    """Run the job in this process, which is spent afterwards: its modules hold the learner's code."""
+    plugin = Judge(job, out)
+    random.seed(0)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, plugin.keep_time)
+        signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
+    _limit_memory()
+    sys.stdin = io.StringIO()
+    sys.stdout = sys.stderr = plugin.printed  # type: ignore[assignment]
+    os._exit = _refuse  # type: ignore[assignment]
+    if not plugin.import_file():
+        plugin.say("finished")
+        return
+    options = ["-c", str(HOUSE / "pyproject.toml"), "--rootdir", str(HOUSE), "-s", "-o", "timeout=0"]
+    options += ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "pytest_timeout"]
+    options += ["-p", "_hypothesis_pytestplugin", "-p", "no:twice-cards"]
+    try:
+        code = pytest.main([str(job.lesson.folder / "test_equivalence.py"), *options], plugins=[plugin])
+    except BaseException as error:
+        plugin.say("broken", why=_first_line(error))
+        return
+    if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        plugin.say("finished")

@@ -1,0 +1,246 @@
+"""Have a file judged: start the warm process, give it the job, go on where a judge died, and conclude."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from shared.curriculum import Lesson
+from shared.learn.outline import outline, public
+from shared.learn.verdict import Verdict, conclude, from_stacks
+from shared.ship.run import RunError
+
+CALL_LIMIT = 5.0  # seconds for one call of the learner's
+_SILENCE = 120  # seconds until even the warm process is given up
+_DEATHS = 6  # processes that may die in one check; what did not run by then is not run
+_SHARDS = 2  # judges side by side
+
+Hear = Callable[[Mapping[str, Any]], None]
+
+
+class CancelledError(Exception):
+    """The check was ended, because the file had changed."""
+
+
+class BadSourceError(Exception):
+    """The file is no Python: where, and why."""
+
+    def __init__(self, line: int, column: int, message: str) -> None:
+        super().__init__(message)
+        self.line, self.column = line, column
+
+
+def parsed(source: bytes) -> dict[str, tuple[int, bool]]:
+    """The outline of a learner's file.
+
+    Raises:
+        BadSourceError: where it is no Python.
+    """
+    try:
+        return outline(source.decode())
+    except SyntaxError as error:
+        raise BadSourceError(error.lineno or 0, error.offset or 0, error.msg) from None
+    except UnicodeDecodeError as error:
+        raise BadSourceError(source[: error.start].count(b"\n") + 1, 0, f"this is not UTF-8 text ({error.reason})") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise BadSourceError(0, 0, str(error) or type(error).__name__) from None
+
+
+class WarmProcess:
+    """`shared.learn.warm` for one lesson, from the outside."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        self.lesson = lesson
+        self.errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the process
+        drop = ("PYTHONOPTIMIZE", "PYTEST_ADDOPTS")  # without asserts everything would pass
+        self.process = subprocess.Popen(
+            [sys.executable, "-X", "utf8", "-m", "shared.learn.warm", lesson.name],
+            cwd=lesson.root,
+            env={**{k: v for k, v in os.environ.items() if k not in drop}, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is the command's own business
+        )
+        self.events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self.jobs = 0
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in self.process.stdout or ():
+            self.events.put(json.loads(line))
+        self.events.put(None)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can take another job; a system that cannot fork needs a new process for each."""
+        return self.process.poll() is None and (hasattr(os, "fork") or not self.jobs)
+
+    def run(self, job: Mapping[str, Any], cancelled: Callable[[], bool] = lambda: False) -> Iterator[dict[str, Any]]:
+        """Give it a job, and yield what its judges say.
+
+        Raises:
+            CancelledError: as soon as `cancelled` says so.
+            RunError: if the process ends or falls silent.
+        """
+        self.jobs += 1
+        self._send({"id": self.jobs, **job})
+        waited = 0.0
+        while True:
+            if cancelled():
+                self._send({})
+                raise CancelledError
+            try:
+                event = self.events.get(timeout=0.2)
+            except queue.Empty:
+                waited += 0.2
+                if waited > _SILENCE:
+                    self.close()
+                    raise RunError(f"the check of {self.lesson.name} says nothing any more") from None
+                continue
+            waited = 0.0
+            if event is None:
+                if hasattr(os, "fork") or self.process.wait():
+                    raise RunError(f"the check of {self.lesson.name} ended early: {self._said()}")
+                return
+            if event["event"] == "ended" and event["job"] == self.jobs:
+                return
+            if event.get("job", self.jobs) == self.jobs:
+                yield event
+
+    def _send(self, job: Mapping[str, Any]) -> None:
+        if self.process.stdin:
+            try:
+                print(json.dumps(job), file=self.process.stdin, flush=True)
+            except OSError:
+                raise RunError(f"the check of {self.lesson.name} ended early: {self._said()}") from None
+
+    def _said(self) -> str:
+        self.process.wait()
+        self.errors.seek(0)
+        return self.errors.read()[-2000:].strip() or f"exit code {self.process.returncode}"
+
+    def close(self) -> None:
+        """End it, and what it runs."""
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream and stream is not self.process.stdout:
+                stream.close()
+        self.process.terminate()
+        self.process.wait()
+        self.errors.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def judge_file(
+    warm: WarmProcess,
+    file: Path,
+    source: bytes,
+    *,
+    earlier: Mapping[str, Path] | None = None,
+    call_limit: float = CALL_LIMIT,
+    hear: Hear = lambda event: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Verdict:
+    """Judge `file` in the place of the lesson's ``build_it.py``.
+
+    Args:
+        warm: of the lesson.
+        file: the learner's.
+        source: what is in it now.
+        earlier: the learner's files for lessons that this one builds on; the reference's serve for the others.
+        call_limit: seconds that one call may take.
+        hear: is told each event, for a line of progress.
+        cancelled: is asked again and again whether to stop.
+
+    Raises:
+        BadSourceError: if `source` is no Python.
+        CancelledError, RunError: as `WarmProcess.run`.
+    """
+    mine = parsed(source)
+    reference = (warm.lesson.folder / "build_it.py").read_text(encoding="utf-8")
+    theirs, paths = outline(reference), public(reference)
+    todo = {path: "" for path in paths if path in mine and mine[path][1] and not theirs[path][1]}
+    job: dict[str, Any] = {
+        "file": str(file),
+        "paths": paths,
+        "stubs": list(todo),
+        "earlier": {name: str(one) for name, one in (earlier or {}).items()},
+        "closed": {},
+        "skip": [],
+        "only": [],
+        "call_limit": call_limit,
+        "shards": _SHARDS,
+    }
+    verdict = conclude(paths, todo, _to_the_end(warm, job, hear, cancelled))
+    failing = verdict.failing_tests
+    if failing and verdict.earlier:
+        verdict.blamed_lesson = _blamed_lesson(warm, job, verdict.earlier, failing, cancelled)
+    return verdict
+
+
+def _to_the_end(warm: WarmProcess, job: dict[str, Any], hear: Hear, cancelled: Callable[[], bool]) -> list[dict[str, Any]]:
+    """All events of a job; where a judge died, what it was at counts as failed, and the rest goes on without it."""
+    events: list[dict[str, Any]] = []
+    for _ in range(_DEATHS):
+        deaths = []
+        for event in warm.run(job, cancelled):
+            hear(event)
+            if event["event"] == "died" and event["test"]:
+                deaths.append(event)
+            else:
+                events.append(event)
+        if not deaths:
+            break
+        for death in deaths:
+            kind = "hangs" if death["silent"] else "dies"
+            place = from_stacks(death["stacks"], job["file"], job["paths"])
+            failure = {"kind": kind, "message": death["how"], "lesson": "", **place}
+            calls = {place["path"]: 1} if place["path"] else {}
+            events.append({"event": "test", "test": death["test"], "outcome": "failed", "calls": calls, "failure": failure})
+            if place["path"]:
+                job = {**job, "closed": {**job["closed"], place["path"]: kind}}
+        job = {**job, "skip": [event["test"] for event in events if event["event"] == "test"]}
+    return events
+
+
+def _blamed_lesson(
+    warm: WarmProcess, job: dict[str, Any], earlier: Sequence[str], failing: list[str], cancelled: Callable[[], bool]
+) -> str:
+    """The learner's earlier lesson with whose reference the failing tests pass; empty where none makes them."""
+
+    def pass_without(*names: str) -> bool:
+        kept = {name: file for name, file in job["earlier"].items() if name not in names}
+        events = list(warm.run({**job, "earlier": kept, "only": failing, "closed": {}, "skip": []}, cancelled))
+        outcomes = {event["test"]: event["outcome"] for event in events if event["event"] == "test"}
+        return all(outcomes.get(test) == "passed" for test in failing)
+
+    if not pass_without(*earlier):
+        return ""
+    return next((name for name in earlier if pass_without(name)), earlier[-1])
+
+
+def digest(data: bytes) -> str:
+    """What tells one version of a file from another."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def can_judge() -> str:
+    """Why nothing can be judged here, in one sentence; empty where it can."""
+    for package in ("pytest", "hypothesis"):
+        if importlib.util.find_spec(package) is None:
+            return f"checking needs {package}, which is not installed here: run 'nox -s learn'"
+    return ""

@@ -1,0 +1,48 @@
+"""What functions a ``build_it.py`` has, read from its syntax tree: nothing is run."""
+
+import ast
+
+
+def outline(source: str) -> dict[str, tuple[int, bool]]:
+    """The functions and methods defined in `source`: path -> line of the def, and whether it is still a stub.
+
+    A path is ``fit`` or ``Tensor.backward``.
+
+    Raises:
+        SyntaxError: where `source` is no Python.
+    """
+    found: dict[str, tuple[int, bool]] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = node.lineno, _is_stub(node)
+        elif isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef):
+                    found[f"{node.name}.{inner.name}"] = inner.lineno, _is_stub(inner)
+    return found
+
+
+def public(source: str) -> list[str]:
+    """The paths in `source` that a learner writes: what ``__all__`` names, and the methods of its classes."""
+    names: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names = set(ast.literal_eval(node.value))
+    paths = []
+    for path in outline(source):
+        owner, _, name = path.rpartition(".")
+        dunder = name.startswith("__") and name.endswith("__")
+        if (owner or name) in names and (dunder or not name.startswith("_")):
+            paths.append(path)
+    return paths
+
+
+def _is_stub(node: ast.FunctionDef) -> bool:
+    """Whether the body is as ``twice start`` leaves it: ``raise NotImplementedError`` alone, or nothing."""
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    if len(body) != 1:
+        return not body
+    (only,) = body
+    if isinstance(only, ast.Raise) and only.exc is not None:
+        return ast.unparse(only.exc).startswith("NotImplementedError")
+    return isinstance(only, ast.Pass) or (isinstance(only, ast.Expr) and ast.unparse(only) == "...")

@@ -1,0 +1,178 @@
+"""The warm process: imports a lesson's framework once, and then judges one file after the other.
+
+    python -m shared.learn.warm LESSON
+
+A job is a line of JSON on standard input, what happens is lines of JSON on standard output. Each job is judged by forked
+children, which end with it: this process never imports a learner's code, so nothing of one check can leak into the
+next. Where the system cannot fork (Windows), it judges one job itself and ends.
+"""
+
+import importlib
+import json
+import os
+import selectors
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pytest  # noqa: F401  # imported once, here, so that each child has it already
+
+from shared.curriculum import Lesson, load
+from shared.learn.judge import TEST_LIMIT, Job, judge
+
+_SILENCE = 4.0  # seconds beyond the limit of a call until a child that says nothing is ended from outside
+
+
+@dataclass
+class _Child:
+    """A forked judge: its process, the pipe it writes to, and when it was last heard."""
+
+    shard: int
+    pid: int
+    pipe: IO[bytes]
+    stacks: Path  # faulthandler writes here what it was doing when it was ended
+    heard: float
+    rest: bytes = b""
+    test: str = ""
+    finished: bool = False
+    asked: bool = False  # to say what it is doing, before it is ended
+
+
+def _job(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int) -> Job:
+    keys = ("paths", "stubs", "earlier", "closed", "skip", "only", "call_limit")
+    return Job(lesson, Path(wanted["file"]), shard=(shard, n_shards), **{key: wanted[key] for key in keys})
+
+
+def _fork(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int, folder: Path) -> _Child:
+    reading, writing = os.pipe()
+    stacks = folder / f"stacks{shard}"
+    exit_now = os._exit
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            import faulthandler  # noqa: PLC0415  # used in children only
+
+            os.close(reading)
+            null = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(null, descriptor)
+            with stacks.open("w") as file:
+                faulthandler.enable(file)
+                faulthandler.register(signal.SIGUSR1, file, all_threads=False)
+                judge(_job(lesson, wanted, shard, n_shards), os.fdopen(writing, "w", encoding="utf-8"))
+            code = 0
+        finally:
+            exit_now(code)
+    os.close(writing)
+    return _Child(shard, pid, os.fdopen(reading, "rb", buffering=0), stacks, time.monotonic())
+
+
+def _ending(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"the process was ended by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"the process ended with exit code {os.WEXITSTATUS(status)}"
+
+
+def _say(event: dict[str, Any]) -> None:
+    print(json.dumps(event), flush=True)
+
+
+class _Run:
+    """One job: its children, what they say, and the end of those that say nothing."""
+
+    def __init__(self, lesson: Lesson, wanted: dict[str, Any], folder: Path) -> None:
+        self.silence = wanted["call_limit"] + _SILENCE
+        self.id = wanted["id"]
+        n_shards = wanted["shards"]
+        self.children = [_fork(lesson, wanted, shard, n_shards, folder) for shard in range(n_shards)]
+
+    def lines(self, selector: selectors.BaseSelector) -> Iterator[dict[str, Any]]:
+        """What the children say until all have ended, or a new line comes in on standard input."""
+        for child in self.children:
+            selector.register(child.pipe, selectors.EVENT_READ, child)
+        try:
+            while any(not child.pipe.closed for child in self.children):
+                for key, _ in selector.select(timeout=0.25):
+                    if key.data is None:  # a new job, or the end of input
+                        return
+                    yield from self._read(key.data, selector)
+                now = time.monotonic()
+                for child in self.children:
+                    if not child.pipe.closed and now - child.heard > self.silence:
+                        self._end(child, now)
+        finally:
+            for child in self.children:
+                if not child.pipe.closed:
+                    selector.unregister(child.pipe)
+                    child.pipe.close()
+                    os.kill(child.pid, signal.SIGKILL)
+                    os.waitpid(child.pid, 0)
+
+    def _read(self, child: _Child, selector: selectors.BaseSelector) -> Iterator[dict[str, Any]]:
+        data = child.pipe.read(1 << 16) or b""
+        child.heard = time.monotonic()
+        *lines, child.rest = (child.rest + data).split(b"\n")
+        for line in lines:
+            event = json.loads(line)
+            child.test = event["test"] if event["event"] == "started" else child.test
+            child.finished |= event["event"] == "finished"
+            yield event
+        if not data:
+            selector.unregister(child.pipe)
+            child.pipe.close()
+            _, status = os.waitpid(child.pid, 0)
+            if not child.finished:
+                stacks = child.stacks.read_text(errors="replace") if child.stacks.exists() else ""
+                died = {"test": child.test, "how": _ending(status), "silent": child.asked, "stacks": stacks}
+                yield {"event": "died", "shard": child.shard, **died}
+
+    def _end(self, child: _Child, now: float) -> None:
+        """First ask for its stack (also Python stuck in C code answers), then kill."""
+        if not child.asked:
+            child.asked, child.heard = True, now - self.silence + 0.5
+            os.kill(child.pid, signal.SIGUSR1)
+        else:
+            os.kill(child.pid, signal.SIGKILL)
+            child.heard = now
+
+
+def serve(lesson: Lesson) -> None:
+    """Judge the jobs that come in, one at a time; a new one ends the one before."""
+    importlib.import_module(lesson.module("use_it"))
+    _say({"event": "warm"})
+    selector = selectors.DefaultSelector()
+    selector.register(sys.stdin, selectors.EVENT_READ, None)
+    with tempfile.TemporaryDirectory() as folder:
+        while line := sys.stdin.readline():
+            wanted = json.loads(line)
+            if not wanted:  # only ends the one before
+                continue
+            for event in _Run(lesson, wanted, Path(folder)).lines(selector):
+                _say({"job": wanted["id"], **event})
+            _say({"job": wanted["id"], "event": "ended"})
+
+
+def serve_once(lesson: Lesson) -> None:
+    """Judge one job in this very process."""
+    import faulthandler  # noqa: PLC0415
+
+    importlib.import_module(lesson.module("use_it"))
+    _say({"event": "warm"})
+    wanted = json.loads(sys.stdin.readline())
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        faulthandler.dump_traceback_later(TEST_LIMIT, exit=True, file=out)
+        judge(_job(lesson, wanted, 0, 1), out)
+
+
+if __name__ == "__main__":
+    chosen = load().find(sys.argv[1])
+    if hasattr(os, "fork"):
+        serve(chosen)
+    else:
+        serve_once(chosen)
