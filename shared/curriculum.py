@@ -1,6 +1,7 @@
 """Read ``phases/``: the phases, the lessons, and the graph of their prerequisites."""
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+HOUSE = Path(__file__).resolve().parent.parent  # holds shared/, the finder of phases/, pytest's configuration
+# Holds the lessons and what comes of them: this repository, or another one of the same shape. A process reads it once;
+# code that is given a lesson or a curriculum asks that for its root.
+ROOT = Path(os.environ.get("TWICE_ROOT") or HOUSE).resolve()
 BEATS = ("MOTTO", "PROBLEM", "CONCEPT", "BUILD IT", "USE IT", "SHIP IT", "PRACTICE")
 PRIORITIES = ("essential", "recommended", "optional")
 LEVELS = ("values", "gradients", "trajectory", "distribution", "transcript")
@@ -117,6 +121,7 @@ class Curriculum:
     """All phases below a root folder (this project's, or another of the same shape)."""
 
     phases: tuple[Phase, ...]
+    root: Path
 
     @cached_property
     def lessons(self) -> dict[str, Lesson]:
@@ -202,8 +207,14 @@ def load(root: Path = ROOT) -> Curriculum:
                 tuple(Lesson(path, number, slug, n, lesson) for path, n, lesson in _numbered(folder)),
             )
             for folder, number, slug in _numbered(root / "phases")
-        )
+        ),
+        root,
     )
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The environment of a child process, started in HOUSE, that is to work on the lessons below `root`."""
+    return {**os.environ, "TWICE_ROOT": str(root)}
 
 
 def lesson_of(file: Path) -> Lesson:
