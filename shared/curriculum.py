@@ -1,5 +1,6 @@
 """Read ``phases/``: the phases, the lessons, and the graph of their prerequisites."""
 
+import contextlib
 import difflib
 import os
 import re
@@ -17,8 +18,18 @@ ROOT = Path(os.environ.get("TWICE_ROOT") or HOUSE).resolve()
 BEATS = ("MOTTO", "PROBLEM", "CONCEPT", "BUILD IT", "USE IT", "SHIP IT", "PRACTICE")
 PRIORITIES = ("essential", "recommended", "optional")
 LEVELS = ("values", "gradients", "trajectory", "distribution", "transcript")
-_KINDS = {"title": str, "priority": str, "minutes": int, "prerequisites": list, "frameworks": list, "ships": dict}
-_NUMBERED = re.compile(r"(\d\d)-([a-z0-9]+(?:-[a-z0-9]+)*)")
+_KINDS = {
+    "title": str,
+    "priority": str,
+    "minutes": int,
+    "prerequisites": list,
+    "frameworks": list,
+    "formerly": list,
+    "ships": dict,
+}
+_SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+_NAME = re.compile(f"{_SLUG}/{_SLUG}")
+_NUMBERED = re.compile(rf"(\d\d)-({_SLUG})")
 
 
 class UnknownLessonError(ValueError):
@@ -95,6 +106,14 @@ class Lesson:
     def frameworks(self) -> list[str]:
         return list(self.head.get("frameworks", []))
 
+    @property
+    def formerly(self) -> list[str]:
+        """The names that it had before; what a learner did under them counts for it."""
+        for name in (names := list(self.head.get("formerly", []))):
+            if not isinstance(name, str) or not _NAME.fullmatch(name):  # it names a folder of the learner's
+                raise ValueError(f"{self.folder / 'lesson.toml'}: formerly holds names like phase/lesson, not {name!r}")
+        return names
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -128,8 +147,18 @@ class Curriculum:
         """Every lesson by its name, in the order of the folders."""
         return {lesson.name: lesson for phase in self.phases for lesson in phase.lessons}
 
+    @cached_property
+    def former(self) -> dict[str, Lesson]:
+        """The lessons that were renamed, by each name that they had before."""
+        names: dict[str, Lesson] = {}
+        for lesson in self.lessons.values():
+            with contextlib.suppress(OSError, ValueError):  # a broken lesson is reported where it is asked for
+                for name in lesson.formerly if "formerly" in lesson._text else ():  # to parse them all takes long
+                    names.setdefault(name, lesson)
+        return names
+
     def find(self, text: str) -> Lesson:
-        """The lesson called `text`: a name, a slug, a number (``3/10``), or an unambiguous part of a name.
+        """The lesson called `text`: a name, a slug, a number (``3/10``), a former name, or an unambiguous part.
 
         Raises:
             UnknownLessonError: with the candidates, or the nearest names.
@@ -142,6 +171,9 @@ class Curriculum:
                 and lesson.position == "/".join(str(int(part)) for part in wanted.split("/"))
             ),
             lambda lesson: wanted == lesson.slug,
+            lambda lesson: (
+                lesson in [new for old, new in self.former.items() if wanted in (old, old.partition("/")[2])]
+            ),
             lambda lesson: wanted and wanted in lesson.name,
         )
         for matches in by_rank:
@@ -215,6 +247,11 @@ def load(root: Path = ROOT) -> Curriculum:
 def environment(root: Path) -> dict[str, str]:
     """The environment of a child process, started in HOUSE, that is to work on the lessons below `root`."""
     return {**os.environ, "TWICE_ROOT": str(root)}
+
+
+def pytest_options(root: Path) -> list[str]:
+    """How pytest is told to work on the lessons below `root` with the configuration of the house."""
+    return ["-c", str(HOUSE / "pyproject.toml"), "--rootdir", str(root), "--confcutdir", str(root)]
 
 
 def lesson_of(file: Path) -> Lesson:
