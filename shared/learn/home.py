@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.curriculum import Lesson, load
-from shared.learn.progress import State, Store, later, make_private, stamp, unused
+from shared.learn.progress import State, Store, make_private, merged, stamp, unused
 
 _NAME = re.compile(r"[a-z0-9-]+/[a-z0-9-]+")
 
@@ -64,13 +64,14 @@ class Home:
 
 
 def _rename(state: State, old: str, new: str) -> None:
-    """In place. Whoever uses both names (an old branch, two machines) has done the lesson once."""
+    """In place. Whoever has used both names (on two machines, say) has done the lesson once."""
     if state.get("goal") == old:
         state["goal"] = new
-    for group in ("lessons", "cards"):  # the id of a card begins with the name of its lesson
+    moved: State = {"lessons": {}, "cards": {}}
+    for group, items in moved.items():  # the id of a card begins with the name of its lesson
         for key in [key for key in state[group] if (match := _NAME.match(key)) and match[0] == old]:
-            item, renamed = state[group].pop(key), new + key.removeprefix(old)
-            state[group][renamed] = later(state[group].get(renamed, {}), item)
+            items[new + key.removeprefix(old)] = state[group].pop(key)
+    state.update(merged(state, moved))
 
 
 def home(root: Path) -> Home:

@@ -111,23 +111,28 @@ def _fault(state: Any) -> str:
 
 def merged(one: State, other: State) -> State:
     """Both states in one: what is only in one of them, and of what both have the later; of equals that of `one`."""
-    lessons, cards = (
-        {name: later(one[group].get(name, {}), other[group].get(name, {})) for name in {**one[group], **other[group]}}
-        for group in ("lessons", "cards")
-    )
-    return {**other, **one, "lessons": lessons, "cards": cards}
+    joined: State = {**other, **one}
+    for group, join in (("lessons", _later), ("cards", _newer)):
+        mine, theirs = one[group], other[group]
+        common = {name: join(mine[name], theirs[name]) for name in mine if name in theirs}
+        joined[group] = {**mine, **theirs, **common}
+    return joined
 
 
-def later(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def _newer(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return other if _newest(other) > _newest(one) else one
+
+
+def _later(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """The entry with the newest time, and what only the older one knows; the later proof and every break stay."""
-    older, newer = (one, other) if _newest(other) > _newest(one) else (other, one)
+    newer = _newer(one, other)
+    older = other if newer is one else one
     result = {**older, **newer}
     if older.get("proven", "") > newer.get("proven", ""):
         result |= {key: older[key] for key in ("proven", "code") if key in older}
     if "breaks" in result:
-        breaks = {json.dumps([item.get("seed"), item.get("opened")]): item for item in older.get("breaks", [])}
-        breaks |= {json.dumps([item.get("seed"), item.get("opened")]): item for item in newer.get("breaks", [])}
-        result["breaks"] = list(breaks.values())
+        breaks = [*older.get("breaks", []), *newer.get("breaks", [])]
+        result["breaks"] = list({f"{item.get('seed')} {item.get('opened')}": item for item in breaks}.values())
     return result
 
 
