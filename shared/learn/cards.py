@@ -1,19 +1,18 @@
 """Quiz questions as cards that come back: which there are, which are due, and when each comes again.
 
-A card in the progress is ``{"due": "2026-11-21", "last": "2026-11-20", "stability": 2.3, "difficulty": 2.1,
-"reviews": 1}``, and only ``due`` before its first answer. Whole days of the learner's own calendar, since fsrs thinks
-in days too, and what is due today should be due from the morning on. fsrs is imported only where an answer is rated.
+A card in the progress is ``{"due": "2026-11-21", "last": "2026-11-20T10:11:02Z", "stability": 2.3, "difficulty": 2.1,
+"reviews": 1}``, and only ``due`` before its first answer. Days are those of the learner's own calendar: fsrs reckons
+in days too, and what is due today is due from the morning on. fsrs is imported only where an answer is rated.
 """
 
 import hashlib
 import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from shared.curriculum import Curriculum, Lesson
-from shared.learn.lessons import UsageError
 from shared.learn.progress import State
 
 Rating = Literal["again", "hard", "good", "easy"]
@@ -36,7 +35,7 @@ class Question:
         return f"{self.lesson}#{hashlib.sha256(' '.join(self.text.split()).encode()).hexdigest()[:12]}"
 
 
-def questions(lesson: Lesson) -> list[Question]:
+def questions_of(lesson: Lesson) -> list[Question]:
     """The quiz of `lesson` in the file's order; empty where it has none.
 
     Raises:
@@ -52,8 +51,8 @@ def questions(lesson: Lesson) -> list[Question]:
 def _question(lesson: str, item: Any, where: str) -> Question:
     match item:
         case {"question": str(text), "options": [*options], "answer": int(answer), "why": str(why)}:
-            if len(options) < 2 or not all(isinstance(option, str) for option in options):
-                raise ValueError(f"{where} needs two options or more, each a text")
+            if not 2 <= len(options) <= 16 or not all(isinstance(option, str) for option in options):
+                raise ValueError(f"{where} needs 2 to 16 options, each a text")
             if answer not in range(len(options)):
                 raise ValueError(f"{where} has {len(options)} options, so its answer cannot be {answer} (from 0)")
             return Question(lesson, text, tuple(options), answer, why)
@@ -67,35 +66,36 @@ def day(now: str) -> str:
 
 def due_count(state: State, now: str) -> int:
     """How many cards are due on the day of `now`."""
-    today = day(now)
-    return sum(is_due(card, today) for card in _cards(state).values())
+    return count(state, day(now))
 
 
-def is_due(card: dict[str, Any], today: str) -> bool:
-    """Whether `card` is to be asked on the day `today`."""
+def count(state: State, today: str) -> int:
+    """How many cards are due on the day `today`."""
+    return sum(_is_due(card, today) for card in _cards(state).values())
+
+
+def _is_due(card: dict[str, Any], today: str) -> bool:
     return "gone" not in card and str(card.get("due", "")) <= today
 
 
-def enrol(state: State, asked: Iterable[Question], today: str) -> None:
-    """Make a card, due today, of each question that has none."""
+def enrol(state: State, questions: Iterable[Question], today: str) -> None:
+    """Make a card, due today, of each of `questions` that has none."""
     cards = _cards(state)
-    for question in asked:
+    for question in questions:
         cards.setdefault(question.id, {"due": today})
 
 
 def refresh(state: State, curriculum: Curriculum, today: str) -> dict[str, Question]:
     """Bring the cards in line with the lessons as they are now; the questions of all cards that can be asked.
 
-    Questions of lessons done (proven, or their quiz taken) become cards. The card of a renamed lesson follows its
-    question. A card without a question is marked ``gone``, not deleted: another branch may bring the question back.
+    Questions of lessons done (proven, or their quiz taken) become cards. A card whose question is no more is marked
+    ``gone`` and not deleted: another branch may bring the question back.
     """
     cards = _cards(state)
-    for name in {_lesson(card) for card in cards} - set(curriculum.lessons):
-        _follow(cards, name, curriculum)
     entries = state.get("lessons", {})
     done = {name for name, entry in entries.items() if "proven" in entry or "quiz" in entry}
-    done |= {_lesson(card) for card in cards}
-    found = {question.id: question for name in sorted(done) for question in _readable(curriculum.lessons.get(name))}
+    done |= {card.partition("#")[0] for card in cards}
+    found = {question.id: question for name in sorted(done) for question in _safely(curriculum.lessons.get(name))}
     enrol(state, found.values(), today)
     for id_, card in cards.items():
         if id_ in found:
@@ -105,35 +105,22 @@ def refresh(state: State, curriculum: Curriculum, today: str) -> dict[str, Quest
     return found
 
 
-def _follow(cards: dict[str, Any], name: str, curriculum: Curriculum) -> None:
-    """Move the cards of the lesson `name`, which is no more, to the lesson that has their questions now."""
-    now_in = {
-        question.id.partition("#")[2]: question.id
-        for lesson in curriculum.lessons.values()
-        for question in _readable(lesson)
-    }
-    for id_ in [id_ for id_ in cards if _lesson(id_) == name]:
-        new = now_in.get(id_.partition("#")[2], id_)
-        if new not in cards:
-            cards[new] = cards.pop(id_)
-
-
-def _readable(lesson: Lesson | None) -> list[Question]:
+def _safely(lesson: Lesson | None) -> list[Question]:
     """One broken lesson.toml must not keep the other lessons from review; `twice list` names it."""
     try:
-        return questions(lesson) if lesson else []
+        return questions_of(lesson) if lesson else []
     except ValueError:
         return []
 
 
-def rate(state: State, question: Question, rating: Rating, today: str) -> None:
-    """Record an answer given today, and when the question comes back: tomorrow at the earliest."""
+def rate(state: State, question: Question, rating: Rating, now: str) -> None:
+    """Record an answer given `now`, and when the question comes back: the day after at the earliest."""
     import fsrs  # noqa: PLC0415
 
-    stored = _cards(state).setdefault(question.id, {"due": today})
+    stored = _cards(state).setdefault(question.id, {})
     # Without steps of minutes, intervals are days; without fuzz, the same answers give the same days.
     scheduler = fsrs.Scheduler(learning_steps=(), relearning_steps=(), enable_fuzzing=False)
-    rated, now = fsrs.Rating[rating.capitalize()], _midnight(today)
+    rated, today = fsrs.Rating[rating.capitalize()], _midnight(now)
     try:
         known = fsrs.Card(
             card_id=0,
@@ -142,12 +129,12 @@ def rate(state: State, question: Question, rating: Rating, today: str) -> None:
             difficulty=float(stored["difficulty"]),
             last_review=_midnight(stored["last"]),
         )
-        card, _ = scheduler.review_card(known, rated, now)
+        card, _ = scheduler.review_card(known, rated, today)
     except (KeyError, TypeError, ValueError, ArithmeticError):  # its first answer, or it was edited by hand
-        card, _ = scheduler.review_card(fsrs.Card(card_id=0), rated, now)
+        card, _ = scheduler.review_card(fsrs.Card(card_id=0), rated, today)
     stored |= {
         "due": card.due.date().isoformat(),
-        "last": today,
+        "last": now,
         "stability": card.stability,
         "difficulty": card.difficulty,
         "reviews": reviews(state, question) + 1,
@@ -165,21 +152,15 @@ def next_due(state: State) -> str:
     return min((str(card.get("due", "")) for card in _cards(state).values() if "gone" not in card), default="")
 
 
-def due(state: State, asked: Iterable[Question], today: str) -> list[Question]:
-    """Those of `asked` that are due, longest due first; of one day in mixed order, so that lessons take turns."""
-    cards = _cards(state)
-    waiting = [question for question in asked if is_due(cards[question.id], today)]
-    return sorted(waiting, key=lambda question: (str(cards[question.id].get("due", "")), question.id.partition("#")[2]))
+def due(state: State, questions: dict[str, Question], today: str) -> list[Question]:
+    """Those of `questions` that are due, longest due first; of one day in mixed order, so that lessons take turns."""
+    waiting = [(str(card.get("due", "")), id_) for id_, card in _cards(state).items() if _is_due(card, today)]
+    return [questions[id_] for _, id_ in sorted(waiting, key=lambda card: (card[0], card[1].partition("#")[2]))]
 
 
-def has_scheduler() -> bool:
+def can_schedule() -> bool:
+    """Whether `rate` has the package that it needs."""
     return importlib.util.find_spec("fsrs") is not None
-
-
-def require_scheduler() -> None:
-    """Raise UsageError where fsrs is not installed."""
-    if not has_scheduler():
-        raise UsageError(NO_SCHEDULER)
 
 
 def _cards(state: State) -> dict[str, Any]:
@@ -187,9 +168,6 @@ def _cards(state: State) -> dict[str, Any]:
     return cards
 
 
-def _lesson(card: str) -> str:
-    return card.partition("#")[0]
-
-
-def _midnight(day: str) -> datetime:
-    return datetime.combine(date.fromisoformat(day), time(), UTC)
+def _midnight(now: str) -> datetime:
+    """The learner's day as fsrs wants it."""
+    return datetime.fromisoformat(day(now)).replace(tzinfo=UTC)

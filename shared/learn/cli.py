@@ -13,7 +13,6 @@ from shared.curriculum import ROOT, load
 from shared.learn import screen
 
 OK, NOT_EQUIVALENT, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
-_ANY_ROOT = ("listing:", "show:", "new:")  # the commands that need no code of the lessons
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,6 +33,9 @@ _COMMANDS = {
     "prove": ("prove:prove", "test that the two versions agree, and print the proof card"),
     "ship": ("run:ship_all", "rebuild the artifacts in outputs/"),
     "path": ("listing:path", "what a lesson builds on, in order, with hours"),
+    "quiz": ("questions:quiz", "five questions on a lesson, with the reason for each answer"),
+    "review": ("questions:review", "the questions that are due again, of the lessons that you have done"),
+    "placement": ("placement:placement", "a few questions on each lesson of a phase: which can you skip?"),
     "doctor": ("doctor:doctor", "what is installed, and what to do about the rest"),
     "new": ("new:new", "begin a lesson from the skeleton"),
 }
@@ -48,7 +50,11 @@ def parser() -> argparse.ArgumentParser:
         "Exit codes: 0; 1 not equivalent, or a check failed; 2 usage, or something is not installed.",
     )
     top.add_argument(
-        "--root", type=Path, default=ROOT, metavar="DIR", help="lessons of another repository (list, show, path, new)"
+        "--root",
+        type=Path,
+        default=ROOT,
+        metavar="DIR",
+        help="work on the lessons of another repository (the environment variable TWICE_ROOT does so for all commands)",
     )
     top.set_defaults(function="listing:welcome")
     commands = top.add_subparsers(metavar="COMMAND", title="commands")
@@ -56,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     for name, (function, about) in _COMMANDS.items():
         parsers[name] = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         parsers[name].set_defaults(function=function)
-    for name in ("show", "run", "path"):
+    for name in ("show", "run", "path", "quiz"):
         parsers[name].add_argument("lesson", metavar="LESSON")
     for name in ("prove", "ship"):
         parsers[name].add_argument("lessons", metavar="LESSON", nargs="*", help="a lesson, or a phase (03)")
@@ -68,6 +74,22 @@ def parser() -> argparse.ArgumentParser:
     parsers["new"].add_argument("name", metavar="PHASE/LESSON", help="ml-fundamentals/logistic-regression")
     parsers["new"].add_argument("--number", type=int, help="its number in the phase (the next one)")
     parsers["new"].add_argument("--title", help="its title (from the name)")
+    parsers["quiz"].add_argument(
+        "--in-order", action="store_true", help="the answers in the order of the lesson's file"
+    )
+    parsers["review"].add_argument("--limit", type=int, default=20, metavar="N", help="ask N at most (20)")
+    parsers["placement"].add_argument("phase", metavar="PHASE", help="03, or deep-learning-core")
+    parsers["placement"].add_argument(
+        "--questions", type=int, default=2, metavar="N", help="how many to ask of each lesson (2)"
+    )
+    parsers["placement"].add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="decides which questions: everyone with the same N gets the same",
+    )
+    parsers["placement"].add_argument("--mark", action="store_true", help="mark what you can skip without asking")
     return top
 
 
@@ -77,10 +99,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = parser().parse_args(argv)
         module, _, function = options.function.partition(":")
-        if options.root != ROOT and not options.function.startswith(_ANY_ROOT):
-            return _complain(
-                "--root serves list, show, path and new: other commands run only this repository's lessons"
-            )
+        if not options.root.is_dir():
+            return _complain(f"{options.root} is no folder: --root names the one that holds 'phases'")
         if not (options.root / "phases").is_dir():
             return _complain(f"{options.root} has no folder 'phases' with lessons")
         command = getattr(importlib.import_module(f"shared.learn.{module}"), function)

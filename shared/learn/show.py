@@ -91,6 +91,11 @@ def _inline(match: re.Match[str]) -> str:
     return match["code"] or re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", unicode_text(match["formula"]))
 
 
+def without_dollars(text: str) -> str:
+    """Plain text with its formulas in Unicode; code stays code."""
+    return _INLINE.sub(lambda match: match["code"] or unicode_text(match["formula"]), text)
+
+
 def _drawn(markdown: str) -> object:
     """What rich prints: headings at the left, links with their address, code in colours for light and dark."""
     from rich.console import Console, ConsoleOptions, RenderResult  # noqa: PLC0415
