@@ -74,9 +74,7 @@ def parser() -> argparse.ArgumentParser:
     parsers["new"].add_argument("name", metavar="PHASE/LESSON", help="ml-fundamentals/logistic-regression")
     parsers["new"].add_argument("--number", type=int, help="its number in the phase (the next one)")
     parsers["new"].add_argument("--title", help="its title (from the name)")
-    parsers["quiz"].add_argument(
-        "--in-order", action="store_true", help="the answers in the order of the lesson's file"
-    )
+    parsers["quiz"].add_argument("--in-order", action="store_true", help="the answers in the order of the file")
     parsers["review"].add_argument("--limit", type=int, default=20, metavar="N", help="ask N at most (20)")
     parsers["placement"].add_argument("phase", metavar="PHASE", help="03, or deep-learning-core")
     parsers["placement"].add_argument(
@@ -87,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="decides which questions: everyone with the same N gets the same",
+        help="decides which questions (0): the same N, the same questions",
     )
     parsers["placement"].add_argument("--mark", action="store_true", help="mark what you can skip without asking")
     return top

@@ -24,7 +24,7 @@ def placement(curriculum: Curriculum, options: argparse.Namespace) -> int:
     if options.questions < 1:
         raise UsageError(f"--questions is how many to ask of each lesson, at least 1; got {options.questions}")
     if not phase.lessons:
-        raise UsageError(f"phase {phase.number} ({phase.slug}) has no lessons yet; 'twice list' shows what there is")
+        raise UsageError(f"phase {phase.number} ({phase.slug}) has no lessons yet; see 'twice list'")
     chosen = {lesson.name: _chosen(lesson, options.questions, options.seed) for lesson in phase.lessons}
     if not any(chosen.values()):
         raise UsageError(
@@ -36,13 +36,11 @@ def placement(curriculum: Curriculum, options: argparse.Namespace) -> int:
     print(screen.bold(f"Phase {phase.number}  {phase.title}"))
     print(f"You can skip a lesson if {_all(options.questions)} right; guessing passes one with a chance of {luck:.1%}.")
     print(asking.HOW_TO)
-    verdicts: dict[str, tuple[str, str]] = {}
+    verdicts = {name: (_NOT_ASKED, "has no quiz") for name, questions in chosen.items() if not questions}
     with asking.until_stopped() as end:
-        for lesson in _in_order(curriculum, phase):
+        for lesson in _in_order(curriculum, [lesson for lesson in phase.lessons if chosen[lesson.name]]):
             if reason := _not_asked(curriculum, lesson, known.get(lesson.name, {}), verdicts):
                 verdicts[lesson.name] = (_NOT_ASKED, reason)
-            elif not chosen[lesson.name]:
-                verdicts[lesson.name] = (_NOT_ASKED, "has no quiz")
             else:
                 verdicts[lesson.name] = _verdict(lesson, chosen[lesson.name], options.seed)
     rows = [(lesson.name, *verdicts.get(lesson.name, (_NOT_ASKED, "you stopped"))) for lesson in phase.lessons]
@@ -72,10 +70,10 @@ def _phase(curriculum: Curriculum, name: str) -> Phase:
     raise UsageError(f"there is no phase {name!r}; " + (f"did you mean {near[0]}?" if near else "see 'twice list'"))
 
 
-def _in_order(curriculum: Curriculum, phase: Phase) -> list[Lesson]:
-    """The lessons of `phase`, each after those of it that it builds on."""
-    order = {needed.name: needed for lesson in phase.lessons for needed in curriculum.path_to(lesson)}
-    return [lesson for lesson in order.values() if lesson in phase.lessons]
+def _in_order(curriculum: Curriculum, lessons: Sequence[Lesson]) -> list[Lesson]:
+    """`lessons`, each after those of them that it builds on."""
+    order = {needed.name: needed for lesson in lessons for needed in curriculum.path_to(lesson)}
+    return [lesson for lesson in order.values() if lesson in lessons]
 
 
 def _chosen(lesson: Lesson, number: int, seed: int) -> list[Question]:

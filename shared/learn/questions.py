@@ -106,7 +106,9 @@ def review(curriculum: Curriculum, options: argparse.Namespace) -> int:
             if stopped:
                 raise stopped
     if asked:
-        print(f"\n{sum(given)} of {counted(len(given), 'answer')} right.")
+        print()
+    if given:
+        print(f"{sum(given)} of {counted(len(given), 'answer')} right.")
     _say_next(state, today)
     return record.code(end.code)
 
