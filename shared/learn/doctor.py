@@ -15,11 +15,10 @@ from pathlib import Path
 
 import platformdirs
 
-from shared.curriculum import ROOT, Curriculum, Lesson
+from shared.curriculum import HOUSE, Curriculum, Lesson
 from shared.data import embedded
 from shared.learn import screen
-from shared.learn.lessons import lacks
-from shared.ship.artifact import OUTPUTS
+from shared.learn.lessons import install, lacks
 
 _OLDEST = (3, 11)
 
@@ -42,7 +41,7 @@ def doctor(curriculum: Curriculum, options: argparse.Namespace) -> int:
     for line in screen.columns(rows):
         print(line)
     print()
-    problems = [*_python(), *_data(), *_outputs(), *_first_lesson(lessons, broken)]
+    problems = [*_python(), *_data(), *_outputs(curriculum.root), *_first_lesson(curriculum, broken)]
     for problem in problems:
         print(screen.red(f"problem: {problem}"))
     if not problems:
@@ -58,7 +57,7 @@ def _python() -> list[str]:
 
 def _groups() -> dict[str, list[str]]:
     """What lessons and their tests need, by dependency group; nox makes the environments of the other groups."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    groups = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
     return {name: groups[name] for name in sorted(groups) if name.startswith("phase-") or name == "test"}
 
 
@@ -83,14 +82,18 @@ def _installed(group: str, requirements: Iterable[str]) -> list[str]:
 
 
 def _broken(lessons: Iterable[Lesson]) -> dict[str, str]:
-    """The frameworks that are there and fail to import, with the last line of the failure; each in its own process."""
+    """The frameworks that are there and fail to import, with the last line of the failure; each in its own process.
+
+    Nothing of the lessons runs: looking for a dotted name would import its parent, and without -P Python looks for
+    frameworks in the current folder first.
+    """
     names: set[str] = set()
     for lesson in lessons:
         with contextlib.suppress(OSError, ValueError):  # a lesson.toml that cannot be read: 'twice list' says so
-            names |= {name for name in lesson.frameworks if importlib.util.find_spec(name)}
+            names |= {name for name in lesson.frameworks if name.isidentifier() and importlib.util.find_spec(name)}
     tries = {
         name: subprocess.Popen(
-            [sys.executable, "-X", "utf8", "-c", f"import {name}"], stderr=subprocess.PIPE, encoding="utf-8"
+            [sys.executable, "-P", "-X", "utf8", "-c", f"import {name}"], stderr=subprocess.PIPE, encoding="utf-8"
         )
         for name in sorted(names)
     }
@@ -128,16 +131,16 @@ def _data() -> list[str]:
     return problems
 
 
-def _outputs() -> list[str]:
-    folder = OUTPUTS if OUTPUTS.exists() else ROOT
+def _outputs(root: Path) -> list[str]:
+    folder = root / "outputs" if (root / "outputs").exists() else root
     return [] if os.access(folder, os.W_OK) else [f"{folder} cannot be written: 'twice run' puts artifacts there"]
 
 
-def _first_lesson(lessons: list[Lesson], broken: dict[str, str]) -> list[str]:
-    if not lessons:
-        return ["there is no lesson in phases/: run 'git checkout -- phases'"]
-    first = lessons[0]
+def _first_lesson(curriculum: Curriculum, broken: dict[str, str]) -> list[str]:
+    if not curriculum.lessons:
+        return [f"there is no lesson in {screen.shown(curriculum.root / 'phases')}: run 'git checkout -- phases' there"]
+    first = next(iter(curriculum.lessons.values()))
     if sentence := lacks(first, "ship_it.py", "build_it.py", "use_it.py"):
         return [sentence]
-    again = f"remove .venv and run 'nox -s learn -- {first.phase_number:02}'"
+    again = f"remove .venv and {install(first)}"
     return [f"{name} cannot be imported: {again}" for name in first.frameworks if name in broken]

@@ -4,7 +4,7 @@ import importlib.util
 import os
 from collections.abc import Sequence
 
-from shared.curriculum import Curriculum, Lesson
+from shared.curriculum import HOUSE, Curriculum, Lesson
 from shared.proof.card import card_file, read_card
 
 _PROVEN_FILES = ("build_it.py", "use_it.py", "test_equivalence.py")
@@ -37,11 +37,14 @@ def lacks(lesson: Lesson, *files: str) -> str:
     absent = [name for name in lesson.frameworks if importlib.util.find_spec(name.partition(".")[0]) is None]
     if absent:
         are = "is" if len(absent) == 1 else "are"
-        return (
-            f"{lesson.name} needs {' and '.join(absent)}, which {are} not installed here: "
-            f"run 'nox -s learn -- {lesson.phase_number:02}'"
-        )
+        return f"{lesson.name} needs {' and '.join(absent)}, which {are} not installed here: {install(lesson)}"
     return ""
+
+
+def install(lesson: Lesson) -> str:
+    """What to do to have the packages of `lesson`: nox knows those of this repository's lessons."""
+    ours = lesson.root == HOUSE
+    return f"run 'nox -s learn -- {lesson.phase_number:02}'" if ours else f"install what {lesson.root} asks for"
 
 
 def require(lesson: Lesson, *files: str) -> None:

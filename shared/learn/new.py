@@ -18,7 +18,7 @@ def new(curriculum: Curriculum, options: argparse.Namespace) -> int:
     match = re.fullmatch(rf"(?:(\d\d)-)?({_SLUG})/({_SLUG})", options.name)
     if not match:
         raise UsageError(f"a lesson is named phase/lesson in lower case with hyphens, not {options.name!r}")
-    phase_folder, lessons = _phase(curriculum, options.root, match[1], match[2])
+    phase_folder, lessons = _phase(curriculum, match[1], match[2])
     slug = match[3]
     if slug in (lesson.slug for lesson in lessons):
         raise UsageError(f"there is a lesson {match[2]}/{slug} already; twice new overwrites nothing")
@@ -43,7 +43,7 @@ def new(curriculum: Curriculum, options: argparse.Namespace) -> int:
     return 0
 
 
-def _phase(curriculum: Curriculum, root: Path, number: str | None, slug: str) -> tuple[Path, list[Lesson]]:
+def _phase(curriculum: Curriculum, number: str | None, slug: str) -> tuple[Path, list[Lesson]]:
     """The folder and the lessons of the phase `slug`, which is a new one if a free number is given."""
     for phase in curriculum.phases:
         if phase.slug == slug and number in (None, f"{phase.number:02}"):
@@ -55,4 +55,4 @@ def _phase(curriculum: Curriculum, root: Path, number: str | None, slug: str) ->
         )
     if int(number) in (phase.number for phase in curriculum.phases) or slug in (p.slug for p in curriculum.phases):
         raise UsageError(f"the phase {number}-{slug} cannot begin: its number or name is taken (there are: {known})")
-    return root / "phases" / f"{number}-{slug}", []
+    return curriculum.root / "phases" / f"{number}-{slug}", []

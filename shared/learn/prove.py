@@ -9,9 +9,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from shared.curriculum import ROOT, Curriculum, Lesson, lesson_of
+from shared.curriculum import HOUSE, Curriculum, Lesson, environment, lesson_of, pytest_options
 from shared.learn import screen
 from shared.learn.lessons import UsageError, chosen, lacks
 from shared.learn.run import REPEAT
@@ -72,6 +73,7 @@ def prove(curriculum: Curriculum, options: argparse.Namespace) -> int:
 
 
 def _test(lessons: Sequence[Lesson], options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Outcome]:
+    root = lessons[0].root
     outcomes = {lesson.name: Outcome() for lesson in lessons}
     total, done = 0, 0
     say(f"testing {lessons[0].name if len(lessons) == 1 else f'{len(lessons)} lessons'}")
@@ -85,9 +87,9 @@ def _test(lessons: Sequence[Lesson], options: argparse.Namespace, say: Callable[
             continue
         done += 1
         file, _, test = event["node"].partition("::")
-        part = "contract" if file == _CONTRACT else "equivalence"
+        part = "contract" if file.endswith(_CONTRACT) else "equivalence"
         name, _, parameter = test.partition("[")
-        lesson = parameter.removesuffix("]") if part == "contract" else lesson_of(ROOT / file).name
+        lesson = parameter.removesuffix("]") if part == "contract" else lesson_of(root / file).name
         shown = name if part == "contract" else test or file
         outcome = outcomes[lesson]
         outcome.counts[part][event["outcome"]] += 1
@@ -106,22 +108,22 @@ def _pytest(lessons: Sequence[Lesson], thorough: bool) -> Iterator[dict[str, Any
     Raises:
         RunError: where pytest could not work at all; the message is what it printed.
     """
-    command = [sys.executable, "-X", "utf8", "-m", "pytest", "-p", "no:terminal", "-p", "no:cacheprovider"]
-    command += ["-p", "shared.learn.reporter"]
+    root = lessons[0].root
+    command = [sys.executable, "-X", "utf8", "-m", "pytest", *pytest_options(root), "-p", "no:terminal"]
+    command += ["-p", "no:cacheprovider", "-p", "shared.learn.reporter", str(HOUSE / _CONTRACT)]
     for lesson in lessons:
-        command += [str((lesson.folder / "test_equivalence.py").relative_to(ROOT)), "--lesson", lesson.name]
-    command.append(_CONTRACT)
+        command += [str(lesson.folder / "test_equivalence.py"), "--lesson", lesson.name]
     if thorough:
         command.append("--thorough")
     if len(lessons) > _FEW and importlib.util.find_spec("xdist"):
         command += ["-n", "auto"]
     # Without asserts everything would pass; and a test left out by someone's options proves nothing.
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONOPTIMIZE", "PYTEST_ADDOPTS")}
+    kept = {key: v for key, v in environment(root).items() if key not in ("PYTHONOPTIMIZE", "PYTEST_ADDOPTS")}
     other, events = [], []
     with subprocess.Popen(
         command,
-        cwd=ROOT,
-        env=environment,
+        cwd=HOUSE,
+        env=kept,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
@@ -161,7 +163,7 @@ def _card(lesson: Lesson, outcome: Outcome, verbose: bool) -> bool:
     rows = [(part, _counted(counts)) for part, counts in outcome.counts.items()]
     verdict = ""
     if outcome.holds("equivalence"):
-        card = read_card(lesson.name)
+        card = read_card(lesson.name, lesson.root)
         rows += [
             ("cases", f"{card['cases']:,} compared"),
             ("worst", _worst(card)),
@@ -177,7 +179,7 @@ def _card(lesson: Lesson, outcome: Outcome, verbose: bool) -> bool:
             ("with", ", ".join(f"{k} {v}" for k, v in {"Python": card["python"], **card["frameworks"]}.items()))
         )
     print("", *screen.facts(rows), "", sep="\n")
-    _print_failures(outcome.failures, verbose)
+    _print_failures(outcome.failures, verbose, lesson.root)
     if not outcome.holds("equivalence"):
         why = "" if outcome.finished else ": the tests did not come to their end"
         print(screen.red(f"not proven: {lesson.name}{why}"))
@@ -214,7 +216,8 @@ def _measure(lesson: Lesson) -> str:
         shipped = ship(
             lesson, replace=False, repeat=REPEAT, progress=lambda twin: say(f"timing {lesson.name} with {twin}")
         )
-    write_card(lesson.name, {"bench": {"build_it": _costs(shipped.built), "use_it": _costs(shipped.used)}})
+    bench = {"build_it": _costs(shipped.built), "use_it": _costs(shipped.used)}
+    write_card(lesson.name, {"bench": bench}, lesson.root)
     built, used = shipped.built.seconds, shipped.used.seconds
     return f"{screen.ratio(built, used)} ({screen.duration(built)}, {screen.duration(used)})"
 
@@ -223,13 +226,13 @@ def _costs(run: Run) -> dict[str, float]:
     return {"seconds": run.seconds, "peak_bytes": run.peak_bytes, "import_seconds": run.import_seconds}
 
 
-def _print_failures(failures: list[tuple[str, str, str]], verbose: bool) -> None:
+def _print_failures(failures: list[tuple[str, str, str]], verbose: bool, root: Path) -> None:
     """The first few where the twins differ; where none does, all that break the contract."""
     differ = [failure for failure in failures if failure[0] == "equivalence"]
     shown = failures if verbose else differ[:_SHOWN] or failures
     for _, name, text in shown:
         print(screen.bold(f"{name} fails"))
-        for line in screen.wrapped(text.replace(f"{ROOT}{os.sep}", "")):
+        for line in screen.wrapped(text.replace(f"{root}{os.sep}", "")):
             print(f"  {line}".rstrip())
         print()
     if left_out := [failure[1] for failure in failures if failure not in shown]:

@@ -10,7 +10,7 @@ from shared.curriculum import Curriculum, Lesson
 from shared.learn import screen
 from shared.learn.lessons import chosen, lacks, require
 from shared.proof.equivalence import RTOL
-from shared.ship.artifact import MANIFEST, OUTPUTS, ArtifactError, index, write_index
+from shared.ship.artifact import MANIFEST, ArtifactError, index, write_index
 from shared.ship.run import Run, RunError, Shipped, ship
 
 REPEAT = 5  # a time is the median of so many runs, or of as many as fit into a second
@@ -55,7 +55,7 @@ def ship_all(curriculum: Curriculum, options: argparse.Namespace) -> int:
         print(f"{lesson.name}: {said}", flush=True)
         differ += said.startswith(("fails", "differs"))
     if options.check:
-        file = OUTPUTS / "README.md"  # the index also finds what no lesson ships any more
+        file = curriculum.root / "outputs" / "README.md"  # the index also finds what no lesson ships any more
         if not file.is_file() or file.read_text(encoding="utf-8") != index(curriculum):
             print(f"{screen.shown(file)}: out of date, 'twice ship --all' writes it anew")
             differ += 1

@@ -5,17 +5,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from shared.curriculum import ROOT
-
 _KINDS = {"cases": int, "worst": float, "worst_at": str, "rtol": float, "atol": float, "tests": dict}
 
 
-def card_file(name: str, root: Path = ROOT) -> Path:
-    """Where the proof card of the lesson `name` is kept."""
+def card_file(name: str, root: Path) -> Path:
+    """Where the proof card of the lesson `name` below `root` is kept."""
     return root / "build" / "proof" / f"{name}.json"
 
 
-def write_card(name: str, values: dict[str, Any], root: Path = ROOT) -> None:
+def write_card(name: str, values: dict[str, Any], root: Path) -> None:
     """Add `values` to the proof card of the lesson `name` below `root`."""
     file = card_file(name, root)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +23,7 @@ def write_card(name: str, values: dict[str, Any], root: Path = ROOT) -> None:
     temporary.replace(file)
 
 
-def read_card(name: str, root: Path = ROOT) -> dict[str, Any]:
+def read_card(name: str, root: Path) -> dict[str, Any]:
     """The proof card of the lesson `name`; empty if it was not proven here yet, or cannot be read."""
     try:
         card = json.loads(card_file(name, root).read_text(encoding="utf-8"))

@@ -1,10 +1,12 @@
-"""The pytest plugin: which lessons, whose ``build_it.py``, how thoroughly; and the proof card of each lesson."""
+"""The pytest plugin: the twins as fixtures, which lessons, whose ``build_it.py``, how thoroughly; the proof cards."""
 
+import importlib
 import os
 import platform
 from collections.abc import Generator
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -75,6 +77,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.getoption("--lesson") and collection_path.name == "test_equivalence.py":
         return lesson_of(collection_path).name not in {lesson.name for lesson in selected(config)} or None
     return None
+
+
+@pytest.fixture(scope="module")
+def build_it(request: pytest.FixtureRequest) -> ModuleType:
+    """The version from scratch: the reference's, or the file given by ``--build-it LESSON=FILE``."""
+    return importlib.import_module(lesson_of(request.path).module("build_it"))
+
+
+@pytest.fixture(scope="module")
+def use_it(request: pytest.FixtureRequest) -> ModuleType:
+    """The version on the framework."""
+    return importlib.import_module(lesson_of(request.path).module("use_it"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,10 +8,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from shared.curriculum import ROOT, Curriculum, Lesson
+from shared.curriculum import Curriculum, Lesson
 from shared.proof.equivalence import ATOL, RTOL, differences
 
-OUTPUTS = ROOT / "outputs"
 KINDS = {
     "model": "models",
     "prompt": "prompts",
@@ -27,10 +26,10 @@ class ArtifactError(ValueError):
     """An artifact that is not what its manifest says, or that does not hold what its kind promises."""
 
 
-def place(lesson: Lesson, outputs: Path = OUTPUTS) -> Path:
+def place(lesson: Lesson) -> Path:
     """Where the artifact of `lesson` belongs."""
     ships = lesson.meta["ships"]
-    return outputs / KINDS[ships["kind"]] / str(ships["name"])
+    return lesson.root / "outputs" / KINDS[ships["kind"]] / str(ships["name"])
 
 
 def build(lesson: Lesson, twin: str, folder: Path) -> dict[str, Any]:
@@ -108,12 +107,13 @@ def compare(one: Path, other: Path, rtol: float = RTOL, names: tuple[str, str] =
     return ""
 
 
-def index(curriculum: Curriculum, outputs: Path = OUTPUTS) -> str:
+def index(curriculum: Curriculum) -> str:
     """The text of ``outputs/README.md``: every finished artifact by kind, and how to use it.
 
     Raises:
         ArtifactError: for an artifact that is damaged, or that no lesson ships.
     """
+    outputs = curriculum.root / "outputs"
     lines = [
         "# What the lessons ship",
         "",
@@ -135,7 +135,7 @@ def index(curriculum: Curriculum, outputs: Path = OUTPUTS) -> str:
         ]
         for name, manifest in found:
             lesson = curriculum.lessons.get(manifest["lesson"])
-            if lesson is None or place(lesson, outputs) != outputs / folder / name:
+            if lesson is None or place(lesson) != outputs / folder / name:
                 raise ArtifactError(f"{outputs / folder / name}: no lesson ships it any more, delete it")
             source = f"[{lesson.title}](../{lesson.folder.relative_to(lesson.root).as_posix()}/README.md)"
             use = manifest["use"].replace("|", "\\|")
@@ -144,9 +144,9 @@ def index(curriculum: Curriculum, outputs: Path = OUTPUTS) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def write_index(curriculum: Curriculum, outputs: Path = OUTPUTS) -> None:
+def write_index(curriculum: Curriculum) -> None:
     """Write ``outputs/README.md`` anew."""
-    _write(outputs / "README.md", index(curriculum, outputs))
+    _write(curriculum.root / "outputs" / "README.md", index(curriculum))
 
 
 def read_safetensors(file: Path) -> dict[str, Any]:

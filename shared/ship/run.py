@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.curriculum import ROOT, Lesson, load
+from shared.curriculum import HOUSE, Lesson, environment, load
 from shared.proof.equivalence import RTOL, TWINS, compare_values
-from shared.ship.artifact import OUTPUTS, ArtifactError, build, compare, place, read_manifest
+from shared.ship.artifact import ArtifactError, build, compare, place, read_manifest
 from shared.ship.checks import check
 
 _DAY = 24 * 60 * 60
@@ -54,7 +54,6 @@ class RunError(RuntimeError):
 
 def ship(
     lesson: Lesson,
-    outputs: Path = OUTPUTS,
     *,
     replace: bool = True,
     repeat: int = 1,
@@ -64,7 +63,6 @@ def ship(
 
     Args:
         lesson: whose artifact.
-        outputs: the folder of the kinds.
         replace: False leaves a shipped artifact that differs as it is.
         repeat: how often to run each twin at most, for its time.
         progress: called with a twin's name before it runs.
@@ -73,7 +71,7 @@ def ship(
         RunError: where a twin fails.
         ArtifactError: where the twins disagree, or the artifact is not what its kind promises; the old one stays.
     """
-    destination = place(lesson, outputs)
+    destination = place(lesson)
     destination.parent.mkdir(parents=True, exist_ok=True)
     recover(destination)
     rtol = lesson.meta["ships"].get("rtol", RTOL)
@@ -143,7 +141,9 @@ def run(lesson: Lesson, twin: str, folder: Path, repeat: int = 1) -> Run:
         RunError: where it fails.
     """
     command = [sys.executable, "-X", "utf8", "-m", "shared.ship.run", lesson.name, twin, str(folder), str(repeat)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    done = subprocess.run(
+        command, cwd=HOUSE, env=environment(lesson.root), capture_output=True, encoding="utf-8", check=False
+    )
     if done.returncode != 0:
         raise RunError(f"{lesson.name} with {twin} failed:\n{done.stderr.strip()[-2000:]}")
     return Run(**json.loads(done.stdout.splitlines()[-1]))

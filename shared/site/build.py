@@ -13,7 +13,7 @@ from pathlib import Path
 from posixpath import dirname, join, normpath, relpath
 from typing import Any
 
-from shared.curriculum import ROOT, Curriculum, Lesson, Phase, load
+from shared.curriculum import HOUSE, Curriculum, Lesson, Phase, load
 from shared.proof.card import read_card
 from shared.site import pages
 
@@ -199,9 +199,9 @@ def vendor(out: Path) -> None:
 
 
 def main() -> int:
-    build = ROOT / "build"
+    build = HOUSE / "build"
     try:
-        nav = write_pages(ROOT, build / "pages")
+        nav = write_pages(HOUSE, build / "pages")
         vendor(build / "pages")
     except (ValueError, subprocess.CalledProcessError) as error:
         print(f"site: {error}", file=sys.stderr)

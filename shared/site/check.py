@@ -19,7 +19,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from shared.curriculum import ROOT, load
+from shared.curriculum import HOUSE, load
 from shared.site.build import page_of
 
 HERE = Path(__file__).resolve().parent
@@ -180,13 +180,13 @@ def _judge(report: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> int:
-    site = ROOT / "build" / "site"
+    site = HOUSE / "build" / "site"
     if not (site / "index.html").is_file():
         print("check: there is no site yet; make it with nox -s docs", file=sys.stderr)
         return 1
     faults = list(read(site))
     browser = os.environ.get("CHROME") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    lesson = next(iter(load().lessons.values()))
+    lesson = next(iter(load(HOUSE).lessons.values()))
     if browser is None:
         faults.append("no Chromium was found, so no page was looked at; name one in the variable CHROME")
     else:

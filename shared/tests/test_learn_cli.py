@@ -82,6 +82,7 @@ def root(tmp_path: Path) -> Path:
 def twice(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Twice:
     """Run a command on the lessons of `root` as if they were this repository's; exit code, output, errors."""
     monkeypatch.setattr(cli, "load", lambda _: load(root))
+    monkeypatch.setattr(lessons, "HOUSE", root)
 
     def command(*words: str) -> tuple[int, str, str]:
         code = cli.main(list(words))
@@ -176,8 +177,9 @@ def test_path_in_order_with_hours(twice: Twice) -> None:
         (["xyzzy"], "'twice --help' shows them all"),
         (["prove"], "name one lesson or more (or a phase), or say --all"),
         (["run"], "the following arguments are required: LESSON"),
-        (["--root", "nowhere", "list"], "nowhere has no folder 'phases' with lessons"),
-        (["--root", ".", "run", "backprop"], "--root serves list, show, path and new"),
+        (["--root", "nowhere", "list"], "nowhere is no folder: --root names the one that holds 'phases'"),
+        (["--root", __file__, "list"], "test_learn_cli.py is no folder"),
+        (["--root", str(Path(__file__).parent), "list"], "tests has no folder 'phases' with lessons"),
         (["run", "grand"], "deep-nets/grand needs frameless, which is not installed here: run 'nox -s learn -- 02'"),
     ],
 )
@@ -217,7 +219,7 @@ def test_tests_that_end_early_or_hang_prove_nothing(
     )
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    monkeypatch.setattr(prove, "ROOT", root)
+    monkeypatch.setattr(prove, "HOUSE", root)
     monkeypatch.setattr(prove, "_SILENCE", 0.3)
     exit_code, out, err = twice("prove", "1/1")
     assert (exit_code, out) == (1, "")

@@ -35,7 +35,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     skip = shutil.ignore_patterns("node_modules", "tests", "site")
     shutil.copytree(ROOT / "shared", house / "shared", ignore=skip)
     (house / "phases").mkdir()
-    for name in ("phases/__init__.py", "phases/conftest.py", "pyproject.toml"):
+    for name in ("phases/__init__.py", "pyproject.toml"):
         shutil.copy(ROOT / name, house / name)
     for name in ("01-means/mean", "means/wrong-mean", "means/slow-mean"):
         assert twice(house, "new", name).returncode == 0

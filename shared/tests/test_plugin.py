@@ -7,22 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from shared.curriculum import ROOT, Lesson
+from shared.curriculum import HOUSE, Lesson, environment, pytest_options
 from shared.proof.card import read_card
 
 Add = Callable[..., Lesson]
 
 
 def prove(lesson: Lesson, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the lesson's tests with `phases` extended by its root, as the fixture add_lesson does here."""
-    program = (
-        f"import phases, pytest, sys; phases.__path__.append({str(lesson.root / 'phases')!r}); "
-        f"sys.exit(pytest.main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", program, "-c", str(ROOT / "pyproject.toml"), "-q", "-p", "no:cacheprovider"]
+    """Run the lesson's tests as those of another repository of lessons."""
+    command = [sys.executable, "-m", "pytest", *pytest_options(lesson.root), "-q", "-p", "no:cacheprovider"]
     return subprocess.run(
         [*command, str(lesson.folder / "test_equivalence.py"), *options],
-        cwd=ROOT,
+        cwd=HOUSE,
+        env=environment(lesson.root),
         capture_output=True,
         encoding="utf-8",
         check=False,

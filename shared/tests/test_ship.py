@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.curriculum import Lesson, load
+from shared.curriculum import Curriculum, Lesson, load
 from shared.ship import run
 from shared.ship.artifact import (
     ArtifactError,
@@ -145,47 +145,41 @@ def test_models_are_compared_as_numbers_and_other_files_by_bytes(lesson: Lesson,
     assert "ships" in compare(folders[0], folders[1])
 
 
-def shipped(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, outputs: Path, *, replace: bool = True) -> run.Shipped:
+def shipped(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, *, replace: bool = True) -> run.Shipped:
     """`run.ship` with both twins in this process: what is tested is what becomes of the artifact."""
 
     def here(lesson: Lesson, twin: str, folder: Path, repeat: int = 1) -> run.Run:
         return run.Run(build(lesson, twin, folder), 0.0, 0.0, 0)
 
     monkeypatch.setattr(run, "run", here)
-    return run.ship(lesson, outputs, replace=replace)
+    return run.ship(lesson, replace=replace)
 
 
-def test_an_artifact_is_new_then_unchanged_then_replaced(
-    lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outputs = tmp_path / "outputs"
-    assert shipped(lesson, monkeypatch, outputs).fate == "new"
-    assert shipped(lesson, monkeypatch, outputs).fate == "unchanged"
-    prompt = place(lesson, outputs) / "prompt.md"
+def test_an_artifact_is_new_then_unchanged_then_replaced(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shipped(lesson, monkeypatch).fate == "new"
+    assert shipped(lesson, monkeypatch).fate == "unchanged"
+    prompt = place(lesson) / "prompt.md"
     prompt.write_text("half-wri", encoding="utf-8")
-    assert "sha256 differs" in shipped(lesson, monkeypatch, outputs, replace=False).fate
+    assert "sha256 differs" in shipped(lesson, monkeypatch, replace=False).fate
     assert prompt.read_text(encoding="utf-8") == "half-wri"
-    assert "sha256 differs" in shipped(lesson, monkeypatch, outputs).fate
+    assert "sha256 differs" in shipped(lesson, monkeypatch).fate
     assert prompt.read_text(encoding="utf-8") == "Double it.\n"
     assert [path.name for path in prompt.parent.parent.iterdir()] == ["a-prompt"]  # nothing is left behind
 
 
-def test_twins_that_disagree_leave_the_old_artifact(
-    add_lesson: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_twins_that_disagree_leave_the_old_artifact(add_lesson: Add, monkeypatch: pytest.MonkeyPatch) -> None:
     lesson = add_lesson("90-fake/02-disagrees", use_it__py="__all__ = ['double']\ndef double(x):\n    return 3 * x\n")
-    outputs = tmp_path / "outputs"
-    old = place(lesson, outputs)
+    old = place(lesson)
     old.mkdir(parents=True)
     (old / "prompt.md").write_text("old", encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"results differ: two: build_it 2\.0, use_it 3\.0"):
-        shipped(lesson, monkeypatch, outputs)
+        shipped(lesson, monkeypatch)
     assert (old / "prompt.md").read_text(encoding="utf-8") == "old"
     assert [path.name for path in old.parent.iterdir()] == ["a-prompt"]
 
 
-def test_what_a_killed_process_left_is_mended(lesson: Lesson, tmp_path: Path) -> None:
-    destination = place(lesson, tmp_path)
+def test_what_a_killed_process_left_is_mended(lesson: Lesson) -> None:
+    destination = place(lesson)
     old = destination.with_name(".a-prompt.old")
     young = destination.with_name(".a-prompt.new-x")
     for folder in (old, young):
@@ -200,17 +194,12 @@ def test_what_a_killed_process_left_is_mended(lesson: Lesson, tmp_path: Path) ->
     assert destination.exists()
 
 
-def test_the_index_lists_finished_artifacts(
-    lesson: Lesson, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outputs = tmp_path / "outputs"
-    shipped(lesson, monkeypatch, outputs)
+def test_the_index_lists_finished_artifacts(lesson: Lesson, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped(lesson, monkeypatch)
     link = "[Ships](../phases/90-fake/01-ships/README.md)"
-    assert f"| [a-prompt](prompts/a-prompt) | It says something. | `read prompt.md` | {link} |" in index(
-        load(root), outputs
-    )
+    assert f"| [a-prompt](prompts/a-prompt) | It says something. | `read prompt.md` | {link} |" in index(load(root))
     with pytest.raises(ArtifactError, match="no lesson ships it any more"):
-        index(load(), outputs)
-    (place(lesson, outputs) / "prompt.md").write_text("changed", encoding="utf-8")
+        index(Curriculum((), root))
+    (place(lesson) / "prompt.md").write_text("changed", encoding="utf-8")
     with pytest.raises(ArtifactError, match="sha256 differs"):
-        index(load(root), outputs)
+        index(load(root))
