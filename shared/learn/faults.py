@@ -1,7 +1,7 @@
 """Faults that people really make, put into a text in place: `twice break` asks a learner to find one.
 
-Mutation testing (``shared.proof.mutants``) wants every small change, and prints a tree anew; here a change must look like
-somebody's slip, in a file whose comments and layout are still the reference's. Both take the places from ``sites``.
+Mutation testing (``shared.proof.mutants``) wants every small change, and prints a tree anew; here a change must look
+like somebody's slip, in a file whose comments and layout are still the reference's. Both walk over the same ``sites``.
 """
 
 import ast
@@ -9,6 +9,8 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from posixpath import commonprefix
 
 from shared.proof.interface import GIVEN
 from shared.proof.sites import Way, sites
@@ -34,9 +36,11 @@ _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 _SIGNS: dict[type[ast.operator], str] = {ast.Add: "-", ast.Sub: "+"}
 _EDGES: dict[type[ast.cmpop], str] = {ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">"}
 _AXES = {0: "1", 1: "0", -1: "0", -2: "-1"}
-_CONSTANTS = {0: "1", 1: "2", 2: "1", 0.0: "1.0", 1.0: "2.0", 2.0: "1.0", 0.5: "1.0"}
-_TAKES_AN_AXIS = re.compile(r"sum|mean|a?max|a?min|arg\w+|(log_)?softmax|(un)?squeeze|transpose|cat|stack|concat\w*|norm")
-_SYMMETRIC = {"isinstance", "getattr", "setattr", "hasattr", "zip", "map", "range", "min", "max", "sum", "add", "mul"}
+_CONSTANTS = {0: 1, 2: 1, 8: 4, 0.5: 1}
+_ALIKE = [*map(set, ("ijk", "xyz", "ab", "mn", "uvw", "pq", "XYZ", "AB")), {"self", "other"}, {"left", "right"}]
+_TAKES_AN_AXIS = re.compile(
+    r"sum|mean|a?max|a?min|arg\w+|(log_)?softmax|(un)?squeeze|transpose|cat|stack|concat\w*|norm"
+)
 _UNDONE = {"sqrt", "abs", "reversed", "transpose", "_transpose"}  # f(x), of which one forgets the f
 # Between two operands: the brackets that close the left one, the operator, the brackets that open the right one.
 _BETWEEN = re.compile(rb"([\s)]*?)\s*(\*\*|//|[-+*/%@]|[<>]=?)\s*([\s(]*)")
@@ -102,10 +106,23 @@ class _Text:
         self.guards = {name for name, function in self.functions.items() if _is_guard(function)}
         self._checks: dict[ast.AST, set[ast.AST]] = {}
 
+    @cached_property
+    def parameters(self) -> dict[str, list[str]]:
+        """The types of the parameters of each function, and of the fields of each dataclass, as written."""
+        found = {}
+        for node in self.tree.body:
+            if isinstance(node, Function):
+                found[node.name] = [argument.annotation for argument in node.args.args]
+            elif isinstance(node, ast.ClassDef):
+                found[node.name] = [field.annotation for field in node.body if isinstance(field, ast.AnnAssign)]
+        return {name: [self.of(kind) if kind else "" for kind in kinds] for name, kinds in found.items()}
+
     def span(self, node: ast.AST) -> tuple[int, int]:
         """Its first byte and the one after its last; brackets around it are not its own."""
         at = node.__dict__
-        return self.starts[at["lineno"] - 1] + at["col_offset"], self.starts[at["end_lineno"] - 1] + at["end_col_offset"]
+        return self.starts[at["lineno"] - 1] + at["col_offset"], self.starts[at["end_lineno"] - 1] + at[
+            "end_col_offset"
+        ]
 
     def of(self, node: ast.AST) -> str:
         start, end = self.span(node)
@@ -185,29 +202,59 @@ class _Place:
         for field, index in way:
             self.steps.append((above, field, index))
             above = getattr(above, field) if index is None else getattr(above, field)[index]
-        self.functions = [(n, field) for n, field, _ in self.steps if isinstance(n, Function)]
+        self.functions = [n for n, *_ in [*self.steps, (node, "", None)] if isinstance(n, Function)]
+
+    @property
+    def outer(self) -> Function:
+        """The function or method around; a function within it does not count."""
+        return self.functions[0]
+
+    @property
+    def checks(self) -> set[ast.AST]:
+        return self.text.checks(self.outer)
 
     @property
     def parent(self) -> ast.AST:
         return self.steps[-1][0]
 
     @property
+    def in_index(self) -> bool:
+        """Whether it is part of what stands in square brackets."""
+        return any(isinstance(node, ast.Subscript) and field == "slice" for node, field, _ in self.steps)
+
+    @property
     def path(self) -> str:
         """``fit`` or ``Tensor.backward``: a function within belongs to the one around it."""
-        above = itertools.takewhile(lambda node: node is not self.functions[0][0], (node for node, *_ in self.steps))
-        return ".".join([*(n.name for n in above if isinstance(n, ast.ClassDef)), self.functions[0][0].name])
+        above = itertools.takewhile(lambda node: node is not self.outer, (node for node, *_ in self.steps))
+        return ".".join([*(n.name for n in above if isinstance(n, ast.ClassDef)), self.outer.name])
 
     @property
     def computes(self) -> bool:
         """Whether it is in the body of a function that is the learner's to write, and is no check of input."""
-        if not self.functions or any(field != "body" for _, field in self.functions):
+        signature = any(isinstance(node, Function) and field != "body" for node, field, _ in self.steps)
+        if not self.functions or signature:
             return False
-        outer = self.functions[0][0]
-        head = self.text.raw[self.text.lines(outer)[0] : self.text.span(outer.body[0])[0]].decode()
-        if GIVEN in head or outer.name in self.text.guards:
+        head = self.text.raw[self.text.lines(self.outer)[0] : self.text.span(self.outer.body[0])[0]].decode()
+        if GIVEN in head or self.outer.name in self.text.guards:
             return False
-        checks = self.text.checks(outer)
-        return self.node not in checks and not any(node in checks for node, *_ in self.steps)
+        return self.node not in self.checks and not any(node in self.checks for node, *_ in self.steps)
+
+    def is_step(self, statement: ast.stmt) -> bool:
+        """Whether it computes something, on lines of its own."""
+        text = self.text
+        alone = not text.raw[text.lines(statement)[0] : text.span(statement)[0]].strip()
+        call = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
+        return alone and (call or isinstance(statement, ast.Assign | ast.AugAssign)) and statement not in self.checks
+
+    def dump(self, edits: list[Edit]) -> str | None:
+        """The tree of the function around, as text, with `edits` in it; None where it is no Python."""
+        text, outer = self.text, self.outer
+        start, end = text.lines(outer)
+        changed = _edited(text.raw[start:end], [(a - start, b - start, new) for a, b, new in edits])
+        try:
+            return ast.dump(ast.parse(b"if True:\n" * bool(outer.col_offset) + changed))
+        except SyntaxError:
+            return None
 
     def known(self) -> list[set[str]]:
         """The names that have a value here, in the groups in which they got it: ``for m, g in zip(…)`` is one."""
@@ -240,20 +287,14 @@ def _stored(target: ast.AST) -> set[str]:
 
 def _alike(one: str, other: str) -> bool:
     """Names that one writes for each other: ``mean_x`` and ``mean_y``, ``dx`` and ``dy``, ``i`` and ``j``."""
-    if {one, other} in ({"self", "other"}, {"left", "right"}):
+    if any(one in group and other in group for group in _ALIKE):
         return True
-    if len(one) == len(other) == 1:
-        return 0 < abs(ord(one) - ord(other)) <= 2
-    if one == other or min(len(one), len(other)) == 1:
+    if min(len(one), len(other)) == 1 or f"{one}s" == other or f"{other}s" == one:
         return False
-    start = len(_common_start(one, other))
-    end = min(len(_common_start(one[::-1], other[::-1])), len(one) - start, len(other) - start)
-    shared = start + end
-    return shared >= 2 * (max(len(one), len(other)) - shared) or (len(one) == len(other) == 2 and shared == 1)
-
-
-def _common_start(one: str, other: str) -> str:
-    return "".join(a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    start = len(commonprefix([one, other]))
+    end = len(commonprefix([one[start:][::-1], other[start:][::-1]]))
+    apart = max(len(one), len(other)) - start - end
+    return start + end >= 2 * apart or len(one) == len(other) == 2
 
 
 # --- the slips, each as (kind, edits) -----------------------------------------------------------------------------
@@ -266,7 +307,7 @@ def _slips(place: _Place) -> Slips:
     match node:
         case ast.BinOp():
             yield from _operation(place, node)
-        case ast.UnaryOp(ast.USub(), operand) if not isinstance(place.parent, ast.Subscript | ast.Call):
+        case ast.UnaryOp(ast.USub(), operand) if not place.in_index:
             yield _SIGN, text.replaced(node, operand)
         case ast.AugAssign():
             yield from _accumulation(place, node)
@@ -277,51 +318,53 @@ def _slips(place: _Place) -> Slips:
             yield from _subscript(place, node)
         case ast.Call():
             yield from _call(place, node)
-        case ast.Name(name) if _loads(node) and not (isinstance(place.parent, ast.Call) and place.steps[-1][1] == "func"):
-            groups = place.known()
-            if any(name in group for group in groups):
-                for other in sorted(set().union(*groups)):
-                    together = any({name, other} <= group for group in groups)
-                    if other != name and (together or _alike(name, other)):
-                        yield _VARIABLE, text.replaced(node, other)
-        case ast.Attribute(value, name) if _loads(node):
-            others = {n.attr for n in ast.walk(place.functions[0][0]) if isinstance(n, ast.Attribute)}
-            for other in sorted(others):
-                ends = name.endswith(f"_{other}") or other.endswith(f"_{name}")
-                if ends or (name != other and _alike(name, other)):
-                    yield _VARIABLE, text.replaced(node, f"{text.of(value)}.{other}")
+        case ast.Name() if _loads(node):
+            yield from _name(place, node)
+        case ast.Attribute(ast.Name(owner), name) if _loads(node):
+            used = {text.of(n) for n in ast.walk(place.outer) if isinstance(n, ast.Attribute)}
+            for other in sorted(attribute.removeprefix(f"{owner}.") for attribute in used):
+                if f"{owner}.{other}" in used and (other.endswith(f"_{name}") or name.endswith(f"_{other}")):
+                    yield _VARIABLE, text.replaced(node, f"{owner}.{other}")
         case ast.Constant(bool() | str() | bytes() | None):
             pass
-        case ast.Constant(value) if value in _CONSTANTS and not isinstance(place.parent, ast.Subscript | ast.Slice):
-            yield _CONSTANT, text.replaced(node, _CONSTANTS[value] if isinstance(value, int) else repr(_other(value)))
-        case ast.ListComp(elt, [generator]):
-            if isinstance(elt, ast.ListComp) and len(elt.generators) == 1:
-                yield _AXIS, text.exchanged(generator.iter, elt.generators[0].iter)
-        case ast.For() | ast.FunctionDef() | ast.If() | ast.With():
+        case ast.Constant(int() | float() as value) if value in _CONSTANTS and not place.in_index:
+            yield _CONSTANT, text.replaced(node, str(type(value)(_CONSTANTS[value])))
+        case ast.ListComp(ast.ListComp(_, [inner]), [outer]) if not _stored(outer.target) & _reads(inner.iter):
+            yield _AXIS, text.exchanged(outer.iter, inner.iter)
+        case ast.For() | ast.While() | ast.FunctionDef() | ast.If() | ast.With():
             yield from _statements(place, node.body)
 
 
-def _other(value: float) -> float:
-    return float(_CONSTANTS[value])
+def _name(place: _Place, node: ast.Name) -> Slips:
+    """Another variable that is known here, and looks like this one or came together with it."""
+    if isinstance(place.parent, ast.Call) and place.parent.func is node:
+        return
+    groups = place.known()
+    known = set().union(*groups)
+    for other in sorted(known - {node.id}) if node.id in known else ():
+        together = any({node.id, other} <= group for group in groups) and abs(len(node.id) - len(other)) <= 1
+        if _alike(node.id, other) or (together and not isinstance(place.parent, ast.Attribute)):
+            yield _VARIABLE, place.text.replaced(node, other)
 
 
 def _operation(place: _Place, node: ast.BinOp) -> Slips:
-    text, left, right = place.text, node.left, node.right
-    found = text.operator(node, left, right)
-    if not found or any(isinstance(side, ast.List | ast.ListComp | ast.Tuple | ast.JoinedStr) for side in (left, right)):
+    text, sides = place.text, (node.left, node.right)
+    found = text.operator(node, *sides)
+    if not found or any(isinstance(side, ast.List | ast.ListComp | ast.Tuple | ast.JoinedStr) for side in sides):
         return
-    start, end = text.span(node)
-    first, last = text.raw[start : found[0]], text.raw[found[3] : end]
+    (start, end), (left_is_number, right_is_number) = text.span(node), (isinstance(s, ast.Constant) for s in sides)
+    left, right = text.raw[start : found[0]], text.raw[found[3] : end]
     if type(node.op) in _SIGNS:
-        yield _SIGN, [(found[1], found[2], _SIGNS[type(node.op)].encode())]
-    of_one_rank = isinstance(left, ast.BinOp) and not first.startswith(b"(")
-    if isinstance(node.op, ast.MatMult | ast.Sub | ast.Div) and not of_one_rank:
-        yield _OPERAND, [(start, found[0], last), (found[3], end, first)]
+        yield _INDEX if place.in_index else _SIGN, [(found[1], found[2], _SIGNS[type(node.op)].encode())]
     if isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div | ast.Pow):
-        in_index = any(isinstance(above, ast.Subscript | ast.Slice) for above, *_ in place.steps)
-        yield _INDEX if in_index else _TERM, [(start, end, first)]
-        if isinstance(node.op, ast.Add | ast.Mult):
-            yield _INDEX if in_index else _TERM, [(start, end, last)]
+        kind = _INDEX if place.in_index else _TERM
+        if not left_is_number:
+            yield kind, [(start, end, left)]
+        if isinstance(node.op, ast.Add | ast.Mult) and not right_is_number:
+            yield kind, [(start, end, right)]
+    of_one_rank = isinstance(node.left, ast.BinOp) and not left.startswith(b"(")
+    if isinstance(node.op, ast.MatMult | ast.Sub | ast.Div) and not left_is_number and not of_one_rank:
+        yield _OPERAND, [(start, found[0], right), (found[3], end, left)]
 
 
 def _accumulation(place: _Place, node: ast.AugAssign) -> Slips:
@@ -332,44 +375,33 @@ def _accumulation(place: _Place, node: ast.AugAssign) -> Slips:
         return
     if type(node.op) in _SIGNS:
         yield _SIGN, [(*found.span(1), _SIGNS[type(node.op)].encode() + b"=")]
-    if isinstance(node.op, ast.Add):
         yield _STALE, [(*found.span(1), b"=")]
     if isinstance(node.op, ast.Mult | ast.Div):
-        yield from ((_TERM, edits) for edits in _left_out(place, node))
-
-
-def _left_out(place: _Place, node: ast.AST) -> list[list[Edit]]:
-    """The edits that leave out a statement, where its block has others and no other is on its lines."""
-    above, field, _ = place.steps[-1]
-    text, block = place.text, getattr(above, field)
-    start, end = text.lines(node)
-    alone = not text.raw[start : text.span(node)[0]].strip()
-    return [[(start, end, b"")]] if alone and isinstance(block, list) and len(block) > 1 else []
+        yield from ((_TERM, edits) for edits in _left_out(place, getattr(*place.steps[-1][:2]), node))
 
 
 def _subscript(place: _Place, node: ast.Subscript) -> Slips:
     text, index = place.text, node.slice
+    of_shape = _AXIS if re.search(r"(shape|sizes)$", text.of(node.value)) else _INDEX
     match index:
-        case ast.Constant(int() as value):
-            shape = re.search(r"shape$|sizes$", text.of(node.value))
-            yield (_AXIS if shape else _INDEX), text.replaced(index, str(1 - value if shape and value < 2 else value + 1))
+        case ast.Constant(int() as value) if not isinstance(place.parent, ast.Call):
+            yield of_shape, text.replaced(index, str(1 - value if of_shape == _AXIS and value < 2 else value + 1))
         case ast.UnaryOp(ast.USub(), ast.Constant(int() as value)):
-            shape = re.search(r"shape$|sizes$", text.of(node.value))
-            yield (_AXIS if shape else _INDEX), text.replaced(index, "0" if value == 1 else str(1 - value))
-        case ast.Name():
-            yield _INDEX, text.replaced(index, f"{index.id} - 1")
+            yield of_shape, text.replaced(index, "0" if value == 1 else str(1 - value))
+        case ast.Name(name) if len(name) == 1:
+            yield _INDEX, text.replaced(index, f"{name} - 1")
         case ast.Slice(None, None, ast.UnaryOp(ast.USub(), ast.Constant(1))):
             yield _INDEX, text.replaced(node, node.value)  # one forgets to reverse
         case ast.Slice(lower, upper, _):
-            if isinstance(lower, ast.Constant | ast.UnaryOp) and not isinstance(node.value, ast.Slice):
+            if isinstance(lower, ast.Constant | ast.UnaryOp):
                 yield _INDEX, text.replaced(lower, "")
-            if isinstance(upper, ast.Name | ast.BinOp):
-                yield _INDEX, text.replaced(upper, f"{text.of(upper)} - 1")
-            elif isinstance(upper, ast.Constant | ast.UnaryOp):
+            if isinstance(upper, ast.Constant | ast.UnaryOp):
                 yield _INDEX, text.replaced(upper, "")
-    if isinstance(node.value, ast.Subscript) and not isinstance(index, ast.Slice | ast.Tuple):
-        if ast.dump(index) != ast.dump(node.value.slice) and not isinstance(node.value.slice, ast.Slice | ast.Tuple):
-            yield _OPERAND, text.exchanged(node.value.slice, index)
+            elif isinstance(upper, ast.Name | ast.BinOp):
+                yield _INDEX, text.replaced(upper, f"{text.of(upper)} - 1")
+    match node:
+        case ast.Subscript(ast.Subscript(_, ast.Name() | ast.BinOp() as i), ast.Name() | ast.BinOp() as j):
+            yield _OPERAND, text.exchanged(i, j)
 
 
 def _call(place: _Place, node: ast.Call) -> Slips:
@@ -379,6 +411,10 @@ def _call(place: _Place, node: ast.Call) -> Slips:
         yield _EXTREME, text.replaced(node.func, "max" if name == "min" else "min")
     if name == "range":
         yield from ((_INDEX, edits) for edits in _ranges(text, arguments))
+    typed = zip(arguments, text.parameters.get(name, ()), strict=False)
+    for (first, kind), (second, same) in itertools.combinations(typed, 2):
+        if kind == same and kind:
+            yield _OPERAND, text.exchanged(first, second)
     for keyword in node.keywords:
         if keyword.arg in ("axis", "dim"):
             yield from _axis(text, keyword.value)
@@ -389,7 +425,7 @@ def _call(place: _Place, node: ast.Call) -> Slips:
         if name.replace(one, other) in text.functions and one in name and isinstance(node.func, ast.Name):
             yield _AXIS, text.replaced(node.func, name.replace(one, other))
     match node:
-        case ast.Call(ast.Name(), [first, second], []) if name not in _SYMMETRIC:
+        case ast.Call(ast.Attribute(), [ast.Constant() as first, ast.Constant() as second], []):
             yield _OPERAND, text.exchanged(first, second)
         case ast.Call(ast.Name("zip"), [ast.Starred(value)]):
             yield _OPERAND, text.replaced(node, value)
@@ -400,7 +436,7 @@ def _call(place: _Place, node: ast.Call) -> Slips:
             yield _TERM, [(text.span(first)[1], text.span(second)[1], b"")]
         case ast.Call(ast.Name("len"), [ast.Subscript(value, ast.Constant(0))]):
             yield _AXIS, text.replaced(arguments[0], value)
-        case ast.Call(ast.Name("len"), [ast.Name(rows)]) if f"{rows}[0]" in text.of(place.functions[0][0]):
+        case ast.Call(ast.Name("len"), [ast.Name(rows)]) if f"{rows}[0]" in text.of(place.outer):
             yield _AXIS, text.replaced(arguments[0], f"{rows}[0]")
         case ast.Call(_, [first], []) if name in _UNDONE:
             kind = _OPERAND if "transpose" in name else _INDEX if name == "reversed" else _TERM
@@ -424,33 +460,78 @@ def _axis(text: _Text, node: ast.expr) -> Slips:
 
 
 def _statements(place: _Place, block: list[ast.stmt]) -> Slips:
-    """Two neighbours in the wrong order, and a reset left out or done once where it is due on every round."""
-    text, lines = place.text, place.text.raw.splitlines(keepends=True)
-    checks = text.checks(place.functions[0][0] if place.functions else place.node)  # type: ignore[arg-type]
-    for i, (one, other) in enumerate(itertools.pairwise(block)):
-        if one in checks or other in checks or not all(isinstance(s, _SIMPLE) for s in (one, other)):
-            continue
+    """Two neighbours in the wrong order, and a reset that is left out, or done once where every round needs it."""
+    text = place.text
+    bound = set().union(*place.known())
+    for one, other in itertools.pairwise(block):
         (a, b), (c, d) = text.lines(one), text.lines(other)
-        if b == c and _depend(one, other) and not _stores(one) & (_reads(other) - _before(place, block[:i])):
+        unknown = _stores(one) & _reads(other) - bound  # Python itself would tell
+        if all(map(place.is_step, (one, other))) and b == c and _depend(one, other) and not unknown:
             yield _STALE, [(a, b, text.raw[c:d]), (c, d, text.raw[a:b])]
+        bound |= _stores(one)
     for statement in block:
         if isinstance(statement, ast.Expr) and re.search(r"\.(zero_grad|clear|reset)\(", text.of(statement)):
-            if len(block) > 1:
-                yield _STALE, [(*text.lines(statement), b"")]
-    if isinstance(place.node, ast.For) and len(block) > 1 and isinstance(block[0], ast.Assign):
-        if re.fullmatch(r"(0|0\.0|\[\]|\{\})(, (0|0\.0|\[\]|\{\}))*", text.of(block[0].value)):
-            start, end = text.lines(block[0])
-            outdented = b" " * place.node.col_offset + text.raw[start:end].lstrip()
-            before = text.lines(place.node)[0]
-            yield _STALE, [(before, before, outdented), (start, end, b"")]
+            yield from ((_STALE, edits) for edits in _left_out(place, block, statement))
+    if isinstance(place.node, ast.For) and _RESET.fullmatch(text.of(block[0]).rpartition("= ")[2]):
+        (start, end), before = text.lines(block[0]), text.lines(place.node)[0]
+        outdented = b" " * place.node.col_offset + text.raw[start:end].lstrip()
+        yield from ((_STALE, [(before, before, outdented), *edits]) for edits in _left_out(place, block, block[0]))
 
 
-_SIMPLE = (ast.Assign, ast.AugAssign, ast.Expr)
+_RESET = re.compile(r"(0|0\.0|\[\]|\{\})(, (0|0\.0|\[\]|\{\}))*")
+
+
+def _left_out(place: _Place, block: Sequence[ast.stmt], statement: ast.stmt) -> Iterator[list[Edit]]:
+    """Leave out a statement of a block that has others."""
+    if len(block) > 1 and place.is_step(statement):
+        yield [(*place.text.lines(statement), b"")]
+
+
+def _depend(one: ast.stmt, other: ast.stmt) -> bool:
+    """Whether their order can matter: one uses what the other sets, or both call something that they share."""
+    return bool(_stores(one) & _reads(other) or _stores(other) & _reads(one) or _calls(one) & _calls(other))
 
 
 def _stores(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not _loads(n)}
+    """What it sets: ``m``, ``p.data``, ``rows[k]``."""
+    return {ast.unparse(n) for n in ast.walk(node) if isinstance(n, _PLACES) and not _loads(n)}
 
 
 def _reads(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and _loads(n)}
+    read = {ast.unparse(n) for n in ast.walk(node) if isinstance(n, _PLACES) and _loads(n)}
+    return read | (_stores(node) if isinstance(node, ast.AugAssign) else set())
+
+
+def _calls(node: ast.stmt) -> set[str]:
+    """The methods that it calls, for order may matter to their objects; a call alone on its line is one of ``*``."""
+    called = {
+        ast.unparse(n.func) for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
+    }
+    effects = {name for name in called if not name.startswith(("math.", "operator.")) and not name.endswith(_HARMLESS)}
+    return effects | ({"*"} if isinstance(node, ast.Expr) and effects else set())
+
+
+_PLACES = (ast.Name, ast.Attribute, ast.Subscript)
+_HARMLESS = (".append", ".extend", ".add")
+
+
+# --- from a slip to a fault ---------------------------------------------------------------------------------------
+
+
+def _tidied(place: _Place, edits: list[Edit]) -> list[Edit] | None:
+    """The edits without brackets that nothing needs any more; None where they change nothing, or break the syntax."""
+    new = place.dump(edits)
+    if new is None or new == place.dump([]):
+        return None
+    raw = place.text.raw
+    while len(edits) == 1:
+        ((start, end, text),) = edits
+        tidier = []
+        if raw[start - 1 : start] == b"(" and raw[end : end + 1] == b")":
+            tidier = [(start - 1, end + 1, text)]
+        elif text.startswith(b"(") and text.endswith(b")"):
+            tidier = [(start, end, text[1:-1])]
+        if not tidier or place.dump(tidier) != new:
+            break
+        edits = tidier
+    return edits
