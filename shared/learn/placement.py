@@ -34,7 +34,7 @@ def placement(curriculum: Curriculum, options: argparse.Namespace) -> int:
     known = record.state().get("lessons", {})
     luck = max(chance(questions) for questions in chosen.values() if questions)
     print(screen.bold(f"Phase {phase.number}  {phase.title}"))
-    print(f"You can skip a lesson if {_all(options.questions)} right; guessing passes one with a chance of {luck:.1%}.")
+    print(f"You can skip a lesson if {_all(options.questions)} right; guessing passes one with a chance of {luck * 100:.3g} %.")
     print(asking.HOW_TO)
     verdicts = {name: (_NOT_ASKED, "has no quiz") for name, questions in chosen.items() if not questions}
     with asking.until_stopped() as end:

@@ -57,7 +57,7 @@ def columns(rows: Sequence[Sequence[str]], right: Collection[int] = (), gap: int
 
 def wrapped(text: str, margin: int = 2) -> list[str]:
     """The lines of `text`; on a terminal, none is wider than it is, less `margin`."""
-    wrapper = textwrap.TextWrapper(width() - margin, break_long_words=False, break_on_hyphens=False)
+    wrapper = textwrap.TextWrapper(max(width() - margin, 20), break_long_words=False, break_on_hyphens=False)
     return [
         part for line in text.splitlines() for part in (wrapper.wrap(line) if len(line) > wrapper.width else [line])
     ]
