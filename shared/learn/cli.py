@@ -36,6 +36,8 @@ _COMMANDS = {
     "quiz": ("questions:quiz", "five questions on a lesson, with the reason for each answer"),
     "review": ("questions:review", "the questions that are due again, of the lessons that you have done"),
     "placement": ("placement:placement", "a few questions on each lesson of a phase: which can you skip?"),
+    "export": ("transfer:export", "progress and your code in one file, for another machine"),
+    "import": ("transfer:import_", "merge what 'twice export' wrote on another machine"),
     "doctor": ("doctor:doctor", "what is installed, and what to do about the rest"),
     "new": ("new:new", "begin a lesson from the skeleton"),
 }
@@ -88,6 +90,9 @@ def parser() -> argparse.ArgumentParser:
         help="decides which questions (0): the same N, the same questions",
     )
     parsers["placement"].add_argument("--mark", action="store_true", help="mark what you can skip without asking")
+    parsers["export"].add_argument("file", metavar="FILE", nargs="?", type=Path, help="(twice-YYYY-MM-DD.zip)")
+    parsers["export"].add_argument("--force", action="store_true", help="replace FILE where it exists")
+    parsers["import"].add_argument("file", metavar="FILE", type=Path)
     return top
 
 

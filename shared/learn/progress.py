@@ -157,7 +157,7 @@ class Store:
         self.folder = folder
         self.file = folder / "progress.json"
         self.copy = folder / "progress.json.before"  # the same once more, in case that the file is damaged
-        self._carry = carry
+        self.carry = carry
 
     def read(self) -> State:
         """The state; a new one where there is no file. An unreadable file is set aside and its copy used.
@@ -169,7 +169,7 @@ class Store:
             state = self._parsed()
         except UnreadableError:
             state = self._mended()
-        self._carry(state)
+        self.carry(state)
         return state
 
     @contextlib.contextmanager
@@ -185,7 +185,7 @@ class Store:
             except UnreadableError as error:
                 state = self._set_aside(error)
             before = _bytes(state)
-            self._carry(state)
+            self.carry(state)
             yield state
             after = _bytes(state)
             if after != before:
