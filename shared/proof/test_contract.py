@@ -73,6 +73,11 @@ def test_lesson_toml(lesson: Lesson) -> None:
     assert ships["kind"] in KINDS, f"lesson.toml: ships.kind is one of {tuple(KINDS)}"
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", ships["name"]), "lesson.toml: ships.name is lower-case-with-hyphens"
     assert ships.get("rtol", RTOL) <= RTOL or ships.get("rtol_why"), "lesson.toml: say in rtol_why why rtol is looser"
+    for name in lesson.formerly:
+        curriculum = load(lesson.root)
+        assert name not in curriculum.lessons, f"lesson.toml: formerly holds {name}, which is a lesson of today"
+        became = curriculum.former[name].name
+        assert became == lesson.name, f"lesson.toml: formerly holds {name}, and so does that of {became}"
 
 
 def test_prerequisites(lesson: Lesson) -> None:

@@ -101,12 +101,22 @@ def test_a_missing_file_is_named(add_lesson: Add) -> None:
         ('name = "a-prompt"', 'name = "A prompt"', "lower-case-with-hyphens"),
         ('["A source (2000)"]', "[]", "at least one source"),
         ("[ships]", "[ships]\nrtol = 1e-3", "say in rtol_why"),
+        ("[ships]", 'formerly = ["fake/a"]\n[ships]', "fake/a, which is a lesson of today"),
+        ("[ships]", 'formerly = ["fake/old-a"]\n[ships]', "and so does that of fake/a"),
     ],
 )
 def test_lesson_toml(add_lesson: Add, old: str, new: str, says: str) -> None:
     assert old in HEAD
-    contract.test_lesson_toml(add_lesson("90-fake/01-a", lesson__toml=HEAD))
+    renamed = HEAD.replace("[ships]", 'formerly = ["fake/old-a"]\n[ships]')
+    contract.test_lesson_toml(add_lesson("90-fake/01-a", lesson__toml=renamed))
     fails(contract.test_lesson_toml, add_lesson("90-fake/02-b", lesson__toml=HEAD.replace(old, new)), says)
+
+
+@pytest.mark.parametrize("wrong", ['"fake/a"', '["a"]', '["../a"]', '["fake/a/b"]', "[1]"])
+def test_a_former_name_is_one_of_a_lesson(add_lesson: Add, wrong: str) -> None:
+    lesson = add_lesson("90-fake/01-a", lesson__toml=HEAD.replace("[ships]", f"formerly = {wrong}\n[ships]"))
+    with pytest.raises(ValueError, match="formerly"):
+        contract.test_lesson_toml(lesson)
 
 
 def test_hints_are_for_each_public_function(add_lesson: Add) -> None:

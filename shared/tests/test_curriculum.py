@@ -21,6 +21,21 @@ def test_a_lesson_is_found_by_name_slug_number_and_part(root: Path, add_lesson: 
     assert curriculum.find("troub").name == "fake/double-trouble"
 
 
+def test_a_former_name_finds_a_lesson_after_every_present_name(root: Path, add_lesson: Add) -> None:
+    """A lesson that cannot be read is in nobody's way."""
+    head = 'title = "T"\nformerly = ["old-phase/twofold", "fake/double"]\n'
+    add_lesson("90-fake/01-times-two", lesson__toml=head)
+    add_lesson("90-fake/02-twofold-more")
+    add_lesson("90-fake/03-broken", lesson__toml="formerly = [")
+    curriculum = load(root)
+    for text in ("old-phase/twofold", "twofold", "Old-Phase/Twofold/", "fake/double"):
+        assert curriculum.find(text).name == "fake/times-two"
+    add_lesson("90-fake/04-twofold")
+    curriculum = load(root)
+    assert curriculum.find("twofold").name == "fake/twofold"
+    assert curriculum.find("old-phase/twofold").name == "fake/times-two"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
