@@ -87,7 +87,8 @@ def _test(lessons: Sequence[Lesson], options: argparse.Namespace, say: Callable[
             continue
         done += 1
         file, _, test = event["node"].partition("::")
-        part = "contract" if file.endswith(_CONTRACT) else "equivalence"
+        # The contract's file is named differently, or not at all, where it is not below the root of the lessons.
+        part = "equivalence" if file.endswith("test_equivalence.py") else "contract"
         name, _, parameter = test.partition("[")
         lesson = parameter.removesuffix("]") if part == "contract" else lesson_of(root / file).name
         shown = name if part == "contract" else test or file
