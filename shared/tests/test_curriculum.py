@@ -1,6 +1,8 @@
 """phases/ as the curriculum reads it, and importing by slug."""
 
 import importlib
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,3 +135,18 @@ def test_the_learners_file_takes_the_place_of_build_it(
     assert importlib.import_module(lesson.module("build_it")).double(1) == "mine"
     # what builds on it uses it too
     assert importlib.import_module(user.module("build_it")).double(1) == "mine"
+
+
+def test_a_save_of_the_same_size_within_a_second_is_seen(
+    add_lesson: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson = add_lesson("90-fake/05-mine")
+    mine = tmp_path / "mine.py"
+    monkeypatch.setattr(phases, "_replacements", {})
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for text in ("one", "two"):
+        mine.write_text(f"NAME = {text!r}\n", encoding="utf-8")
+        os.utime(mine, (1_000_000_000, 1_000_000_000))
+        phases.replace(lesson.name, mine)
+        assert importlib.import_module(lesson.module("build_it")).NAME == text
+    assert not (tmp_path / "__pycache__").exists()
