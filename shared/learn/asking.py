@@ -35,6 +35,11 @@ def until_stopped() -> Iterator[Stopped]:
         end.code = stopped.code
 
 
+def say(text: str) -> None:
+    """Print `text`, its formulas in Unicode; on a terminal no wider than that."""
+    print("\n".join(screen.wrapped(plain(text), 0)))
+
+
 def ask(question: Question, heading: str, seed: str | None, about: str = "", explain: bool = True) -> bool | None:
     """Put one question, and say whether the answer is right.
 
@@ -56,7 +61,7 @@ def ask(question: Question, heading: str, seed: str | None, about: str = "", exp
         random.Random(seed).shuffle(order)
     letters = _LETTERS[: len(order)]
     print("\n" + screen.bold(heading) + screen.dim(f"  {about}" if about else ""))
-    print("\n".join(screen.wrapped(plain(question.text), 0)))
+    say(question.text)
     print("\n".join(screen.facts([(letters[i], plain(question.options[k])) for i, k in enumerate(order)])))
     places = {name: i for i, letter in enumerate(letters) for name in (letter, str(i + 1))}
     answer = read("Your answer: ", ["", *places], f"Type one of {', '.join(letters)}; Enter skips, q quits.")
@@ -69,7 +74,7 @@ def ask(question: Question, heading: str, seed: str | None, about: str = "", exp
     else:
         print(screen.red(f"Not right: it is {letters[order.index(question.answer)]}." if explain else "Not right."))
     if explain:
-        print("\n".join(screen.wrapped(plain(question.why), 0)))
+        say(question.why)
     return right
 
 
@@ -138,5 +143,5 @@ class Recorder:
         """`code`; after a warning 2, if something is not recorded."""
         if not self._waiting:
             return code
-        print(f"twice: your answers are not recorded: {self._problem}", file=sys.stderr)
+        print(f"twice: not recorded: {self._problem}", file=sys.stderr)
         return 2

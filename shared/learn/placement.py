@@ -27,15 +27,15 @@ def placement(curriculum: Curriculum, options: argparse.Namespace) -> int:
         raise UsageError(f"phase {phase.number} ({phase.slug}) has no lessons yet; see 'twice list'")
     chosen = {lesson.name: _chosen(lesson, options.questions, options.seed) for lesson in phase.lessons}
     if not any(chosen.values()):
-        raise UsageError(
-            f"no lesson of phase {phase.number} ({phase.slug}) has a quiz yet; 'twice list' shows them all"
-        )
+        raise UsageError(f"no lesson of phase {phase.number} ({phase.slug}) has a quiz yet; see 'twice list'")
     record = asking.Recorder(home(curriculum.root).store)
     known = record.state().get("lessons", {})
     luck = max(chance(questions) for questions in chosen.values() if questions)
     print(screen.bold(f"Phase {phase.number}  {phase.title}"))
-    print(f"You can skip a lesson if {_all(options.questions)} right; guessing passes one with a chance of {luck * 100:.3g} %.")
-    print(asking.HOW_TO)
+    asking.say(
+        f"You can skip a lesson if {_all(options.questions)} right. Guessing does that with a chance of {luck:.2%}."
+    )
+    asking.say(asking.HOW_TO)
     verdicts = {name: (_NOT_ASKED, "has no quiz") for name, questions in chosen.items() if not questions}
     with asking.until_stopped() as end:
         for lesson in _in_order(curriculum, [lesson for lesson in phase.lessons if chosen[lesson.name]]):
@@ -50,10 +50,9 @@ def placement(curriculum: Curriculum, options: argparse.Namespace) -> int:
     if skippable and _agreed(len(skippable), options.mark, end):
         record(partial(_skip, names=skippable, now=progress.now()))
         skippable = []
-    following = [*(f"twice skip {name}" for name in skippable), *(f"twice start {name}" for name in taken[:1])]
-    print(
-        "", *screen.facts([("next" if not i else "", text) for i, text in enumerate(following or ["twice"])]), sep="\n"
-    )
+    following = [f"twice skip {name}" for name in skippable] + [f"twice start {name}" for name in taken[:1]]
+    rest = [("", command) for command in following[1:]]
+    print("", *screen.facts([("next", following[0] if following else "twice"), *rest]), sep="\n")
     return record.code(end.code)
 
 
@@ -113,7 +112,7 @@ def chance(questions: Sequence[Question]) -> float:
 def _say_table(rows: Sequence[tuple[str, str, str]]) -> None:
     print()
     for line in screen.columns(rows):
-        print("\n".join(screen.wrapped(line, 0)))
+        asking.say(line)
 
 
 def _agreed(number: int, mark: bool, end: asking.Stopped) -> bool:

@@ -23,7 +23,7 @@ def quiz(curriculum: Curriculum, options: argparse.Namespace) -> int:
     record = asking.Recorder(home(curriculum.root).store)
     state = record.state()
     print(screen.bold(lesson.title) + screen.dim(f"  {lesson.name}"))
-    print(f"{counted(len(questions), 'question')}. {asking.HOW_TO}")
+    asking.say(f"{counted(len(questions), 'question')}. {asking.HOW_TO}")
     results: list[bool | None] = []
     with asking.until_stopped() as end:
         for number, question in enumerate(questions, 1):
@@ -88,7 +88,7 @@ def review(curriculum: Curriculum, options: argparse.Namespace) -> int:
     due = cards.due(state, questions, today)
     asked = due[: options.limit]
     if asked:
-        print(f"{len(due)} due{f', {len(asked)} of them now' if len(asked) < len(due) else ''}. {asking.HOW_TO}")
+        asking.say(f"{len(due)} due{f', {len(asked)} of them now' if len(asked) < len(due) else ''}. {asking.HOW_TO}")
     given: list[bool] = []
     with asking.until_stopped() as end:
         for number, question in enumerate(asked, 1):
@@ -127,11 +127,11 @@ def _rating(right: bool) -> tuple[Rating, asking.Stopped | None]:
 
 def _say_next(state: State, today: str) -> None:
     if left := cards.count(state, today):
-        print(f"{left} still due. Next: twice review")
+        asking.say(f"{left} still due. Next: twice review")
     elif following := cards.next_due(state):
-        print(f"Nothing is due. The next question comes back {_when(following, today)}. Next: twice")
+        asking.say(f"Nothing is due. The next question comes back {_when(following, today)}. Next: twice")
     else:
-        print(
+        asking.say(
             "There is nothing to review: questions come here from a quiz you took or a lesson you proved. Next: twice"
         )
 
