@@ -130,9 +130,12 @@ def _later(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     result = {**older, **newer}
     if older.get("proven", "") > newer.get("proven", ""):
         result |= {key: older[key] for key in ("proven", "code") if key in older}
-    if "breaks" in result:
-        breaks = [*older.get("breaks", []), *newer.get("breaks", [])]
-        result["breaks"] = list({f"{item.get('seed')} {item.get('opened')}": item for item in breaks}.values())
+    breaks: dict[tuple[str, str], dict[str, Any]] = {}
+    for item in (*newer.get("breaks", []), *older.get("breaks", [])):
+        key = (str(item.get("opened")), str(item.get("seed")))
+        breaks[key] = _newer(breaks.get(key, item), item)
+    if breaks:
+        result["breaks"] = [breaks[key] for key in sorted(breaks)]
     return result
 
 
