@@ -332,7 +332,7 @@ def test_of_two_states_the_later_counts_and_a_proof_stays() -> None:
         "fake/a": {"checked": LATE, "proven": EARLY, "code": "first", "cases": 2, "skipped": EARLY, "mine": 1},
         "fake/b": {"checked": LATE, "proven": "2026-01-03T00:00:00Z", "code": "second", "hints": {"f": 1}},
         "fake/c": {
-            "started": EARLY,
+            "checked": "2026-03-03T00:00:00Z",
             "breaks": [
                 {"seed": 1, "opened": EARLY},
                 {"seed": 2, "opened": EARLY, "mended": LATE},
@@ -502,7 +502,7 @@ def test_tests_and_commands_leave_a_learners_things_alone(
     watched: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     """Also where a lesson is proven and begun; without TWICE_HOME the watch does see the commands look there."""
-    tests = watched("-m", "pytest", "-q", "-p", "no:cacheprovider", "phases", "shared/tests")
+    tests = watched("-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp=tmp", "phases", "shared/tests")
     assert tests.returncode == 0, tests.stdout + tests.stderr
     assert "2 passed" in tests.stdout
     commands = watched("-c", COMMANDS, TWICE_HOME=str(tmp_path / "own"))
