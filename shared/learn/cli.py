@@ -107,7 +107,10 @@ def main(argv: list[str] | None = None) -> int:
         if not (options.root / "phases").is_dir():
             return _complain(f"{options.root} has no folder 'phases' with lessons")
         command = getattr(importlib.import_module(f"shared.learn.{module}"), function)
-        code: int = command(load(options.root.resolve()), options)
+        root = options.root.resolve()
+        code: int = command(load(root), options)
+        if root != ROOT and screen.is_terminal():
+            print(screen.dim(f"(To type commands as they are shown here, set the variable TWICE_ROOT to {root})"))
         sys.stdout.flush()
         return code
     except SystemExit as end:  # argparse, after --help or a wrong argument

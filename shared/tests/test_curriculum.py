@@ -145,8 +145,9 @@ def test_a_save_of_the_same_size_within_a_second_is_seen(
     monkeypatch.setattr(phases, "_replacements", {})
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     for text in ("one", "two"):
-        mine.write_text(f"NAME = {text!r}\n", encoding="utf-8")
+        mine.write_text(f"name = {text!r}\n", encoding="utf-8")
         os.utime(mine, (1_000_000_000, 1_000_000_000))
         phases.replace(lesson.name, mine)
-        assert importlib.import_module(lesson.module("build_it")).NAME == text
+        module = importlib.import_module(lesson.module("build_it"))
+        assert module.name == text
     assert not (tmp_path / "__pycache__").exists()
