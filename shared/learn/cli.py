@@ -33,6 +33,7 @@ _COMMANDS = {
     "prove": ("prove:prove", "test that the two versions agree, and print the proof card"),
     "ship": ("run:ship_all", "rebuild the artifacts in outputs/"),
     "path": ("listing:path", "what a lesson builds on, in order, with hours"),
+    "break": ("breaking:break_lesson", "find the fault in a copy of a lesson's reference: debugging practice"),
     "quiz": ("questions:quiz", "five questions on a lesson, with the reason for each answer"),
     "review": ("questions:review", "the questions that are due again, of the lessons that you have done"),
     "placement": ("placement:placement", "a few questions on each lesson of a phase: which can you skip?"),
@@ -64,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     for name, (function, about) in _COMMANDS.items():
         parsers[name] = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         parsers[name].set_defaults(function=function)
-    for name in ("show", "run", "path", "quiz"):
+    for name in ("show", "run", "path", "quiz", "break"):
         parsers[name].add_argument("lesson", metavar="LESSON")
     for name in ("prove", "ship"):
         parsers[name].add_argument("lessons", metavar="LESSON", nargs="*", help="a lesson, or a phase (03)")
@@ -76,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
     parsers["new"].add_argument("name", metavar="PHASE/LESSON", help="ml-fundamentals/logistic-regression")
     parsers["new"].add_argument("--number", type=int, help="its number in the phase (the next one)")
     parsers["new"].add_argument("--title", help="its title (from the name)")
+    parsers["break"].add_argument("--seed", type=int, metavar="N", help="the same N, the same fault: for a class")
+    parsers["break"].add_argument("--again", action="store_true", help="another fault, though one is still to find")
+    parsers["break"].add_argument("--give-up", action="store_true", help="show where the fault is")
     parsers["quiz"].add_argument("--in-order", action="store_true", help="the answers in the order of the file")
     parsers["review"].add_argument("--limit", type=int, default=20, metavar="N", help="ask N at most (20)")
     parsers["placement"].add_argument("phase", metavar="PHASE", help="03, or deep-learning-core")

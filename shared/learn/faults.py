@@ -328,6 +328,8 @@ def _slips(place: _Place) -> Slips:
         case ast.Constant(bool() | str() | bytes() | None):
             pass
         case ast.Constant(int() | float() as value) if value in _CONSTANTS and not place.in_index:
+            if value == 2 and isinstance(place.parent, ast.BinOp) and isinstance(place.parent.op, ast.Mult):
+                return  # nobody writes 1 * x; leaving out the factor is a missing term
             yield _CONSTANT, text.replaced(node, str(type(value)(_CONSTANTS[value])))
         case ast.ListComp(ast.ListComp(_, [inner]), [outer]) if not _stored(outer.target) & _reads(inner.iter):
             yield _AXIS, text.exchanged(outer.iter, inner.iter)
@@ -350,7 +352,7 @@ def _name(place: _Place, node: ast.Name) -> Slips:
 def _operation(place: _Place, node: ast.BinOp) -> Slips:
     text, sides = place.text, (node.left, node.right)
     found = text.operator(node, *sides)
-    if not found or any(isinstance(side, ast.List | ast.ListComp | ast.Tuple | ast.JoinedStr) for side in sides):
+    if not found or any(map(_is_sequence, sides)):
         return
     (start, end), (left_is_number, right_is_number) = text.span(node), (isinstance(s, ast.Constant) for s in sides)
     left, right = text.raw[start : found[0]], text.raw[found[3] : end]
@@ -365,6 +367,13 @@ def _operation(place: _Place, node: ast.BinOp) -> Slips:
     of_one_rank = isinstance(node.left, ast.BinOp) and not left.startswith(b"(")
     if isinstance(node.op, ast.MatMult | ast.Sub | ast.Div) and not left_is_number and not of_one_rank:
         yield _OPERAND, [(start, found[0], right), (found[3], end, left)]
+
+
+def _is_sequence(node: ast.AST) -> bool:
+    """Whether ``+`` joins it and ``*`` repeats it, as far as one can see."""
+    if isinstance(node, ast.BinOp):
+        return _is_sequence(node.left) or _is_sequence(node.right)
+    return isinstance(node, ast.List | ast.ListComp | ast.Tuple | ast.JoinedStr)
 
 
 def _accumulation(place: _Place, node: ast.AugAssign) -> Slips:
@@ -398,7 +407,7 @@ def _subscript(place: _Place, node: ast.Subscript) -> Slips:
             if isinstance(upper, ast.Constant | ast.UnaryOp):
                 yield _INDEX, text.replaced(upper, "")
             elif isinstance(upper, ast.Name | ast.BinOp):
-                yield _INDEX, text.replaced(upper, f"{text.of(upper)} - 1")
+                yield _INDEX, text.replaced(upper, f"{'' if lower else ' '}{text.of(upper)} - 1")
     match node:
         case ast.Subscript(ast.Subscript(_, ast.Name() | ast.BinOp() as i), ast.Name() | ast.BinOp() as j):
             yield _OPERAND, text.exchanged(i, j)
@@ -524,6 +533,7 @@ def _tidied(place: _Place, edits: list[Edit]) -> list[Edit] | None:
     if new is None or new == place.dump([]):
         return None
     raw = place.text.raw
+    edits = [_spaced(raw, edit) for edit in edits]
     while len(edits) == 1:
         ((start, end, text),) = edits
         tidier = []
@@ -535,3 +545,14 @@ def _tidied(place: _Place, edits: list[Edit]) -> list[Edit] | None:
             break
         edits = tidier
     return edits
+
+
+def _spaced(raw: bytes, edit: Edit) -> Edit:
+    """A slice between plain names stands without spaces, as a formatter writes it: ``x[i : i + n]``, ``x[i:n]``."""
+    start, end, new = edit
+    if re.fullmatch(rb"\w*", new):
+        if (before := re.search(rb"(?<=\[)\w* ?: ?\Z", raw[:start])) and raw[end : end + 1] == b"]":
+            return before.start(), end, before[0].replace(b" ", b"") + new
+        if raw[start - 1 : start] == b"[" and (after := re.compile(rb" ?: ?(\w*)(?=\])").match(raw, end)):
+            return start, after.end(), new + b":" + after[1]
+    return edit

@@ -1,0 +1,286 @@
+"""`twice break`: debugging practice. One fault is put into a copy of the reference, and you find it."""
+
+import argparse
+import difflib
+import hashlib
+import itertools
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.curriculum import HOUSE, Curriculum, Lesson
+from shared.learn import screen
+from shared.learn.faults import KINDS, Fault, faults
+from shared.learn.home import Home, backup, home
+from shared.learn.judging import WarmProcess, can_judge, digest, judge_file
+from shared.learn.lessons import UsageError, require
+from shared.learn.progress import entry, now, write_files
+from shared.learn.verdict import Function
+
+_TRIES = 30  # faults that are tried until one is caught
+_SEEDS = 10_000  # a fresh seed is below: short enough to write on a blackboard
+_EXAMPLE_LIMIT = 10.0  # seconds for the example at the end of a file
+_LINES, _WIDE = 12, 400  # of what is shown: lines of an example, characters of a value
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """What a fault does, without a word on where it is."""
+
+    failed: int
+    waiting: int
+    collected: int
+    call: str  # the smallest that was found, of the outermost function that differs
+    yours: str
+    framework: str
+    part: str
+
+
+def break_lesson(curriculum: Curriculum, options: argparse.Namespace) -> int:
+    """Put a fault into a copy of a lesson's reference and show its symptom; or show it again, or where it is."""
+    lesson = curriculum.find(options.lesson)
+    own = home(curriculum.root)
+    last = _open(own, lesson)
+    if options.give_up:
+        return _give_up(own, lesson)
+    require(lesson, "build_it.py", "use_it.py", "test_equivalence.py")
+    if sentence := can_judge():
+        raise UsageError(sentence)
+    if last and not options.again:
+        if options.seed not in (None, last["seed"]):
+            raise UsageError(
+                f"a fault of {lesson.name} is still to find (seed {last['seed']}): "
+                f"'twice break {lesson.name} --seed {options.seed} --again' begins another"
+            )
+        seed, fault = last["seed"], _opened(lesson, last)
+        if not fault:
+            raise UsageError(
+                f"the reference of {lesson.name} has changed since: 'twice break {lesson.name} --again' begins another"
+            )
+        symptom = _judged(lesson, [(seed, fault)])[2]
+        if not _file(own, lesson).is_file():
+            _write(own, lesson, fault)
+        print("You are at this one already. Its symptom once more:\n")
+    else:
+        source = _reference(lesson)
+        candidates = _shared(source, lesson, options.seed) if options.seed is not None else _fresh(source, lesson)
+        seed, fault, symptom = _judged(lesson, itertools.islice(candidates, _TRIES))
+        _write(own, lesson, fault)
+        with own.store.change() as state:
+            opened = {"seed": seed, "opened": now(), "broken": digest(fault.source.encode())}
+            entry(state, lesson.name).setdefault("breaks", []).append(opened)
+    print("\n".join(_shown(own, lesson, seed, fault, symptom)))
+    return 0
+
+
+def repaired(own: Home, lesson: Lesson, *, proven: bool) -> list[str]:
+    """What `twice check` says after it has judged ``broken.py``; that the fault is found is recorded."""
+    last = _open(own, lesson)
+    if not last:  # mended or given up by another twice meanwhile
+        return []
+    if not proven:
+        return [
+            "",
+            f"The fault of seed {last['seed']} is not mended yet.",
+            f"Its symptom again: twice break {lesson.name}. Where it is: twice break {lesson.name} --give-up.",
+        ]
+    fault = _opened(lesson, last)
+    with own.store.change() as state:
+        entry(state, lesson.name)["breaks"][-1]["mended"] = now()
+    lines = ["", screen.green(f"Found and mended: the fault of seed {last['seed']} in {lesson.name}.")]
+    if fault:
+        lines += [f"It was {_told(fault)}. What you changed:", ""]
+        lines += _difference(fault.source, _file(own, lesson).read_text(encoding="utf-8"))
+    return [*lines, "", f"Another one: twice break {lesson.name}."]
+
+
+def in_order(candidates: Sequence[Fault], name: str, seed: int) -> Iterator[Fault]:
+    """The faults of a lesson in the order of a seed: the same on every machine, each kind as likely as another."""
+    if not candidates:
+        return
+    reference = hashlib.sha256(candidates[0].original.encode()).hexdigest()
+    rng = random.Random(f"{seed} {name} {reference}")  # of a generator, Python promises only random() for ever
+    by_kind = {kind: [fault for fault in candidates if fault.kind == kind] for kind in KINDS}
+    while kinds := [kind for kind in KINDS if by_kind[kind]]:
+        group = by_kind[kinds[int(rng.random() * len(kinds))]]
+        yield group.pop(int(rng.random() * len(group)))
+
+
+def _shared(source: str, lesson: Lesson, seed: int) -> Iterator[tuple[int, Fault]]:
+    return ((seed, fault) for fault in in_order(faults(source), lesson.name, seed))
+
+
+def _fresh(source: str, lesson: Lesson) -> Iterator[tuple[int, Fault]]:
+    """New seeds with the first fault of each, so that whoever is given the seed comes to the same one at once.
+
+    Were the second one taken, then it would be another where the first one is caught by a hair's breadth.
+    """
+    candidates = faults(source)
+    for _ in iter(int, 1) if candidates else ():
+        seed = random.SystemRandom().randrange(1, _SEEDS)
+        yield seed, next(in_order(candidates, lesson.name, seed))
+
+
+def _judged(lesson: Lesson, candidates: Iterable[tuple[int, Fault]]) -> tuple[int, Fault, Symptom]:
+    """The first of the faults that the lesson's tests catch by a wrong value, with its seed and its symptom."""
+    with WarmProcess(lesson) as warm, tempfile.TemporaryDirectory() as folder, screen.progress() as say:
+        say(f"breaking {lesson.name}")
+        file = Path(folder) / "broken.py"
+        for seed, fault in candidates:
+            source = fault.source.encode()
+            file.write_bytes(source)
+            verdict = judge_file(warm, file, source)
+            wrong = [function for function in verdict.different if _is_wrong_value(function)]
+            if wrong and not verdict.trouble and not any(f.failure["kind"] in _ENDS for f in verdict.different):
+                failure = _outermost(wrong).failure
+                values = {key: str(failure[key]) for key in ("call", "yours", "framework", "part")}
+                return seed, fault, Symptom(verdict.failed, verdict.waiting, verdict.collected, **values)
+    raise UsageError(f"none of the faults tried in {lesson.name} shows in its tests: another --seed tries others")
+
+
+_ENDS = ("hangs", "dies", "memory", "exits")
+
+
+def _is_wrong_value(function: Function) -> bool:
+    return function.failure.get("kind") == "assertion" and bool(function.failure.get("part"))
+
+
+def _outermost(wrong: Sequence[Function]) -> Function:
+    """The function that leans on most of the others: far from the fault, as symptoms are."""
+    names = {function.path for function in wrong}
+    return max(wrong, key=lambda function: len(names & set(function.failure.get("inner", ()))))
+
+
+# --- what is stored -----------------------------------------------------------------------------------------------
+
+
+def _reference(lesson: Lesson) -> str:
+    return (lesson.folder / "build_it.py").read_text(encoding="utf-8")
+
+
+def _file(own: Home, lesson: Lesson) -> Path:
+    return own.file(lesson).with_name("broken.py")
+
+
+def _open(own: Home, lesson: Lesson) -> dict[str, Any] | None:
+    breaks = own.store.read()["lessons"].get(lesson.name, {}).get("breaks", [])
+    last: dict[str, Any] | None = breaks[-1] if breaks else None
+    return None if last is None or "mended" in last or "gave_up" in last else last
+
+
+def _opened(lesson: Lesson, known: dict[str, Any] | None) -> Fault | None:
+    """The fault of which only the digest of the file is stored; None where the reference has changed since."""
+    wanted = (known or {}).get("broken")
+    return next((one for one in faults(_reference(lesson)) if digest(one.source.encode()) == wanted), None)
+
+
+def _write(own: Home, lesson: Lesson, fault: Fault) -> None:
+    """Write ``broken.py``; what a learner wrote into an earlier one goes to ``backups/``."""
+    own.make_folder(lesson)
+    file = _file(own, lesson)
+    if file.is_file():
+        known = {one.get("broken") for one in own.store.read()["lessons"].get(lesson.name, {}).get("breaks", [])}
+        if digest(file.read_bytes()) not in known:
+            print(f"Your {screen.shown(file)} is kept as {screen.shown(backup(file))}.")
+    write_files({file: fault.source.encode()})
+
+
+def _give_up(own: Home, lesson: Lesson) -> int:
+    last = _open(own, lesson)
+    if not last:
+        raise UsageError(f"there is no fault to find in {lesson.name}: 'twice break {lesson.name}' makes one")
+    fault = _opened(lesson, last)
+    with own.store.change() as state:
+        entry(state, lesson.name)["breaks"][-1]["gave_up"] = now()
+    if fault:
+        print(f"It was {_told(fault)}. This mends it:\n")
+        print("\n".join(_difference(fault.source, fault.original)))
+    else:
+        print("The reference has changed since, and nobody knows any more what it was.")
+    print(f"\nAnother one: twice break {lesson.name}.")
+    return 0
+
+
+# --- what is shown ------------------------------------------------------------------------------------------------
+
+
+def _told(fault: Fault) -> str:
+    return f"{fault.kind} in {fault.function}, line {fault.line}"
+
+
+def _difference(before: str, after: str) -> list[str]:
+    style = {"-": screen.red, "+": screen.green, "@": screen.dim}
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1))[2:]
+    return [style.get(line[0], str)(f"  {line}") for line in lines]
+
+
+def _shown(own: Home, lesson: Lesson, seed: int, fault: Fault, symptom: Symptom) -> Iterator[str]:
+    yield screen.bold(lesson.title) + screen.dim(f"  {lesson.name}, seed {seed}")
+    yield f"{screen.shown(_file(own, lesson))} is a copy of the reference with one fault in it."
+    examples = [_example(lesson, source) for source in (fault.source, fault.original)]
+    if examples[0] != examples[1]:
+        yield "\nThe example at its end:\n"
+        yield from _side_by_side(*examples)
+    yield f"\nThe smallest call found that goes wrong:\n\n  {_cut(symptom.call)}"
+    framework = lesson.frameworks[0] if lesson.frameworks else "use_it"
+    part = re.sub(r"\byours\b", "broken.py", symptom.part)
+    rows = [("broken.py", symptom.yours), (framework, symptom.framework), ("they part", part)]
+    yield from screen.facts([(name, _cut(value)) for name, value in rows])
+    waiting = f", and {symptom.waiting} more cannot go on" if symptom.waiting else ""
+    yield f"\n{symptom.failed} of {symptom.collected} tests fail{waiting}."
+    yield "\nFind it, mend it in that file, and then:"
+    yield from (
+        f"  {line}"
+        for line in screen.columns(
+            [
+                (f"twice check {lesson.name}", "is it right now?"),
+                (f"twice break {lesson.name} --give-up", "shows where it is"),
+                (f"twice break {lesson.name} --seed {seed}", "gives others the same one"),
+            ]
+        )
+    )
+
+
+def _example(lesson: Lesson, source: str) -> list[str]:
+    """What a ``build_it.py`` prints when it is run, by the interpreter alone; of an error, its last line."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "build_it.py"
+        file.write_text(source, encoding="utf-8", newline="\n")
+        paths = {"PYTHONPATH": str(HOUSE), "TWICE_ROOT": str(lesson.root), "PYTHONHASHSEED": "0"}
+        try:
+            run = subprocess.run(
+                [sys.executable, "-S", "-X", "utf8", str(file)],
+                cwd=folder,
+                env={**os.environ, **paths},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_EXAMPLE_LIMIT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return [f"(it has not ended after {_EXAMPLE_LIMIT:.0f} s)"]
+    lines = run.stdout.splitlines() + run.stderr.splitlines()[-1:]
+    return [_cut(line) for line in lines[:_LINES]] + ["…"] * (len(lines) > _LINES)
+
+
+def _side_by_side(ours: list[str], theirs: list[str]) -> list[str]:
+    """Two texts beside each other; where the terminal is too narrow, one above the other."""
+    rows = [("broken.py", "the reference"), *itertools.zip_longest(ours, theirs, fillvalue="")]
+    lines = [f"  {line}" for line in screen.columns(rows, gap=3)]
+    if max(map(len, lines)) <= screen.width():
+        return [screen.bold(lines[0]), *lines[1:]]
+    stacked = [(screen.bold("  broken.py"), ours), (screen.bold("  the reference"), theirs)]
+    return [line for head, text in stacked for line in (head, *(f"    {one}" for one in text))]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDE else f"{text[:_WIDE]} …"
