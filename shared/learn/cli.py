@@ -27,6 +27,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 _COMMANDS = {
+    "start": ("practice:start", "begin a lesson: writes your build_it.py, with the bodies left to you"),
+    "check": ("check:check", "test your version; shows the smallest input where it differs from the framework"),
+    "hint": ("practice:hint", "the next hint for a function"),
+    "solution": ("practice:solution", "how yours and the reference differ"),
+    "reset": ("practice:reset", "begin a lesson anew; your version is kept as a backup"),
+    "skip": ("practice:skip", "leave a lesson out of your way"),
+    "status": ("status:status", "the map: what you have proven, and where you are"),
+    "goal": ("status:set_goal", "the lesson that you are heading for"),
     "list": ("listing:list_lessons", "all lessons by phase"),
     "show": ("show:show", "read a lesson"),
     "run": ("run:run", "run a lesson on real data with both versions, side by side"),
@@ -59,14 +67,28 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="work on the lessons of another repository (the environment variable TWICE_ROOT does so for all commands)",
     )
-    top.set_defaults(function="listing:welcome")
+    top.set_defaults(function="status:welcome")
     commands = top.add_subparsers(metavar="COMMAND", title="commands")
     parsers = {}
     for name, (function, about) in _COMMANDS.items():
         parsers[name] = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         parsers[name].set_defaults(function=function)
-    for name in ("show", "run", "path", "quiz", "break"):
+    for name in ("start", "reset", "skip", "show", "run", "path", "quiz", "break"):
         parsers[name].add_argument("lesson", metavar="LESSON")
+    for name in ("check", "hint", "solution"):
+        parsers[name].add_argument("lesson", metavar="LESSON", nargs="?", help="(the one that you are at)")
+    for name in ("hint", "solution"):
+        parsers[name].add_argument("path", metavar="FUNCTION", nargs="?", help="fit, or Tensor.backward")
+    parsers["goal"].add_argument("lesson", metavar="LESSON", nargs="?", help="(says which it is)")
+    parsers["goal"].add_argument("--none", action="store_true", help="have none")
+    parsers["check"].add_argument("--watch", action="store_true", help="check at each save, until Ctrl-C")
+    parsers["check"].add_argument("--reference", action="store_true", help="not on your own earlier lessons")
+    parsers["check"].add_argument("--own", action="store_true", help="your version, also while a break is open")
+    parsers["check"].add_argument("--limit", type=float, default=5.0, metavar="S", help="seconds for one call (5)")
+    parsers["check"].add_argument("-v", "--verbose", action="store_true", help="every difference, and values in full")
+    parsers["solution"].add_argument("--give-up", action="store_true", help="before it is proven; this is recorded")
+    parsers["skip"].add_argument("--undo", action="store_true", help="take it back")
+    parsers["status"].add_argument("--recheck", action="store_true", help="derive it anew from your code")
     for name in ("prove", "ship"):
         parsers[name].add_argument("lessons", metavar="LESSON", nargs="*", help="a lesson, or a phase (03)")
         parsers[name].add_argument("--all", action="store_true", help="every lesson")
@@ -114,7 +136,8 @@ def main(argv: list[str] | None = None) -> int:
         root = options.root.resolve()
         code: int = command(load(root), options)
         if root != ROOT and screen.is_terminal():
-            print(screen.dim(f"(To type commands as they are shown here, set the variable TWICE_ROOT to {root})"))
+            hint = f"(To type commands as they are shown here, set the variable TWICE_ROOT to {root})"
+            print(screen.dim(hint), file=sys.stderr)
         sys.stdout.flush()
         return code
     except SystemExit as end:  # argparse, after --help or a wrong argument

@@ -52,8 +52,17 @@ def double(x: float) -> float:
     """2 x."""
     return 2 * x
 '''
-QUIET = ([], ["list"], ["show", "loud"], ["path", "double"], ["doctor"], ["new", "fake/fourth"])
-QUIET += (["quiz", "double"], ["review"], ["placement", "fake"])
+QUIET = [
+    [],
+    ["list"],
+    ["show", "loud"],
+    ["path", "double"],
+    ["doctor"],
+    ["new", "fake/fourth"],
+    ["quiz", "double"],
+    ["review"],
+    ["placement", "fake"],
+]
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +159,7 @@ def test_on_a_terminal_the_way_to_shorter_commands_is_named(
     for root, times in ((HOUSE, 1), (foreign, 0)):
         monkeypatch.setattr(cli, "ROOT", root)
         assert cli.main(["--root", str(foreign), "list"]) == 0
-        assert capsys.readouterr().out.count(f"set the variable TWICE_ROOT to {foreign.resolve()})") == times
+        assert capsys.readouterr().err.count(f"set the variable TWICE_ROOT to {foreign.resolve()})") == times
 
 
 def test_run_ships_into_their_outputs_and_prove_writes_their_card(foreign: Path) -> None:
