@@ -62,6 +62,11 @@ QUIET = [
     ["quiz", "double"],
     ["review"],
     ["placement", "fake"],
+    ["start", "double"],
+    ["status"],
+    ["hint", "double"],
+    ["goal", "double"],
+    ["skip", "loud"],
 ]
 
 
@@ -160,6 +165,16 @@ def test_on_a_terminal_the_way_to_shorter_commands_is_named(
         monkeypatch.setattr(cli, "ROOT", root)
         assert cli.main(["--root", str(foreign), "list"]) == 0
         assert capsys.readouterr().err.count(f"set the variable TWICE_ROOT to {foreign.resolve()})") == times
+
+
+def test_check_judges_a_version_of_theirs(foreign: Path) -> None:
+    mine = foreign / "workspace" / "fake" / "double" / "build_it.py"
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    for text, code in ((DOUBLE, 0), (DOUBLE.replace("x, x", "x, 2 * x"), 1)):
+        mine.write_text(text, encoding="utf-8")
+        done = twice(foreign, "check", "double")
+        assert (done.returncode, "double(3.0)" in done.stdout) == (code, code == 1), done.stdout + done.stderr
+    assert "phases/90-fake/01-loud/build_it.py" in ran(foreign)  # what theirs builds on
 
 
 def test_run_ships_into_their_outputs_and_prove_writes_their_card(foreign: Path) -> None:
