@@ -88,12 +88,11 @@ def enrol(state: State, questions: Iterable[Question], today: str) -> None:
 def refresh(state: State, curriculum: Curriculum, today: str) -> dict[str, Question]:
     """Bring the cards in line with the lessons as they are now; the questions of all cards that can be asked.
 
-    Questions of lessons done (proven, or their quiz taken) become cards. A card whose question is no more is marked
-    ``gone`` and not deleted: another branch may bring the question back.
+    All questions of a lesson that is proven, or that has a card from its quiz, become cards. A card whose question is
+    no more is marked ``gone`` and not deleted: another branch may bring the question back.
     """
     cards = _cards(state)
-    entries = state.get("lessons", {})
-    done = {name for name, entry in entries.items() if "proven" in entry or "quiz" in entry}
+    done = {name for name, entry in state.get("lessons", {}).items() if "proven" in entry}
     done |= {card.partition("#")[0] for card in cards}
     found = {question.id: question for name in sorted(done) for question in _safely(curriculum.lessons.get(name))}
     enrol(state, found.values(), today)
@@ -109,7 +108,7 @@ def _safely(lesson: Lesson | None) -> list[Question]:
     """One broken lesson.toml must not keep the other lessons from review; `twice list` names it."""
     try:
         return questions_of(lesson) if lesson else []
-    except ValueError:
+    except (OSError, ValueError):
         return []
 
 

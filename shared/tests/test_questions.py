@@ -2,6 +2,7 @@
 
 import builtins
 import io
+import itertools
 import json
 import os
 import re
@@ -226,6 +227,7 @@ def test_no_quiz_and_broken_quizzes_are_one_sentence(twice: Twice, root: Path) -
         ("answer = 1\n", "", "question 2 needs question (a text), options, answer (an index from 0) and why"),
         ("answer = 1\n", "answer = 4\n", "question 2 has 4 options, so its answer cannot be 4 (from 0)"),
         ('"right 2"', "2", "question 3 needs 2 to 16 options, each a text"),
+        ('["right 0", "wrong 0 1", "wrong 0 2", "wrong 0 3"]', '["right 0"]', "question 1 needs 2 to 16 options"),
     ):
         file.write_text(whole.replace(old, new), encoding="utf-8")
         code, _, err = twice("quiz", "adding")
@@ -275,7 +277,7 @@ def questions(root: Path, name: str = FIRST) -> list[cards.Question]:
 def test_a_card_survives_edits_of_all_but_its_question(root: Path) -> None:
     before = [question.id for question in questions(root)]
     texts = five("adding")
-    file = lesson(root, "01-first-steps/01-adding", [texts[1], texts[0].replace(" ", "\n ", 0), "New?", *texts[3:]])
+    file = lesson(root, "01-first-steps/01-adding", [texts[1], texts[0].replace(" ", "  "), "New?", *texts[3:]])
     file.write_text(file.read_text(encoding="utf-8").replace("wrong", "false"), encoding="utf-8")
     after = [question.id for question in questions(root)]
     assert after[:2] + after[3:] == [before[1], before[0], *before[3:]]
@@ -357,7 +359,8 @@ def test_an_answer_counts_where_the_learner_stops_at_how_well(
     got, out, _ = twice("review", typed=[right, *end])
     assert got == code
     assert "1 of 1 answer right.\n4 still due." in out
-    assert sum(card["reviews"] == 2 for card in stored()["cards"].values()) == 1
+    (known,) = (card for card in stored()["cards"].values() if card["reviews"] == 2)
+    assert known["due"] > on(2)  # where one not known would be due
 
 
 def test_questions_of_proven_lessons_come_to_review(twice: Twice, tmp_path: Path) -> None:
@@ -383,9 +386,12 @@ def test_a_question_that_changed_leaves_the_queue_and_can_come_back(
     assert "adding question 0?" not in out
     assert "adding question 4?" not in out
     assert cards.due_count(stored(), progress.now()) == 4
+    twice("review", typed=[right, ""] * 4)
+    assert cards.next_due(stored()) > on(9)  # and not when what is gone was due
     lesson(root, "01-first-steps/01-adding", five("adding"))
     assert "adding question 0?" in twice("review", typed=[""] * 9)[1]
-    assert {key: card for key, card in stored()["cards"].items() if key in kept} == kept
+    first = questions(root)[0].id
+    assert stored()["cards"][first] == kept[first]
 
 
 def test_a_broken_lesson_keeps_no_other_from_review(twice: Twice, root: Path) -> None:
@@ -424,6 +430,28 @@ def test_without_fsrs_a_sentence_says_what_to_do(
     assert [card["due"] for card in stored()["cards"].values()] == [on(0)] * 5
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no time.tzset")
+def test_a_day_is_the_learners_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"cards": {"a/b#1": {"due": "2026-11-21"}}}
+    try:
+        for zone, due in (("UTC0", 0), ("JST-9", 1), ("HST10", 0)):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            assert cards.due_count(state, "2026-11-20T23:30:00Z") == due
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_lessons_take_turns(twice: Twice, later: Callable[[int], None]) -> None:
+    twice("quiz", "adding", typed=[wrong] * 5)
+    twice("quiz", "doubling", typed=[wrong] * 5)
+    later(1)
+    order = re.findall(r"of 10  (.*)", twice("review", typed=[""] * 10)[1])
+    assert sorted(order) == ["Adding"] * 5 + ["Doubling"] * 5
+    assert sum(one != other for one, other in itertools.pairwise(order)) > 1
+
+
 def test_what_is_due_is_known_without_heavy_imports() -> None:
     code = (
         "import sys; from shared.learn import asking, cards, placement, questions\n"
@@ -442,11 +470,12 @@ def table(out: str) -> dict[str, tuple[str, str]]:
 def test_placement_asks_in_order_and_not_what_builds_on_a_gap(
     twice: Twice, stored: Callable[[], dict[str, Any]]
 ) -> None:
-    code, out, err = twice("placement", "1", typed=[right, right, right, wrong])
+    code, out, err = twice("placement", "1", typed=[right, right, right, wrong, "y"])  # no terminal: nobody asks
     assert (code, err) == (0, "")
     assert "Guessing does that with a chance of 6.25%." in out
     assert re.findall(r"^\d of 2  (.*)", out, re.MULTILINE) == ["Adding", "Adding", "Doubling", "Doubling"]
     assert "Why" not in out
+    assert "Mark" not in out
     assert "it is" not in out
     assert table(out) == {
         FIRST: ("can skip", "2 of 2 right"),
@@ -495,6 +524,13 @@ def test_the_seed_decides_which_questions(twice: Twice) -> None:
     assert asked() == asked()
     assert len({tuple(asked("--seed", str(seed))) for seed in range(4)}) > 1
     assert sorted(set(re.findall(r"adding question \d", twice("placement", "1", "--questions", "9", typed=[right] * 5)[1]))) == [f"adding question {i}" for i in range(5)]  # fmt: skip
+
+
+def test_the_best_chance_of_guessing_and_the_first_gap_are_said(twice: Twice, root: Path) -> None:
+    lesson(root, "01-first-steps/01-adding", ["One?"])
+    out = twice("placement", "1", typed=["", ""])[1]
+    assert "a chance of 25.00%." in out
+    assert out.endswith(f"  next  twice start {FIRST}\n")
 
 
 def test_the_chance_of_guessing_is_counted(root: Path) -> None:
@@ -583,15 +619,16 @@ def test_in_a_real_terminal(root: Path) -> None:
         assert terminal.process.wait(20) == 130
     assert progress.Store(root / "home" / ".twice").read()["lessons"][FIRST]["quiz"]["right"] == 1
 
-    with Terminal(root, "placement", "1", "--questions", "1") as terminal:
-        terminal.type(right(terminal.until("Your answer: ")) + "\n")
-        terminal.until("Your answer: ")
-        terminal.type("q\n")
-        terminal.until("Mark this lesson as skipped? [y/N] ")
-        terminal.type("y\n")
-        terminal.until("next  twice")
-        assert terminal.process.wait(20) == 0
-    assert "skipped" in progress.Store(root / "home" / ".twice").read()["lessons"][FIRST]
+    for answer, marked in (("n", False), ("y", True)):
+        with Terminal(root, "placement", "1", "--questions", "1") as terminal:
+            terminal.type(right(terminal.until("Your answer: ")) + "\n")
+            terminal.until("Your answer: ")
+            terminal.type("q\n")
+            terminal.until("Mark this lesson as skipped? [y/N] ")
+            terminal.type(answer + "\n")
+            terminal.until("next  twice")
+            assert terminal.process.wait(20) == 0
+        assert ("skipped" in progress.Store(root / "home" / ".twice").read()["lessons"][FIRST]) is marked
 
 
 def test_the_quizzes_of_this_repository_can_be_asked() -> None:
