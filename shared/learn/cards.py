@@ -5,7 +5,6 @@ A card in the progress is ``{"due": "2026-11-21", "last": "2026-11-20T10:11:02Z"
 in days too, and what is due today is due from the morning on. fsrs is imported only where an answer is rated.
 """
 
-import hashlib
 import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,6 +31,8 @@ class Question:
     @property
     def id(self) -> str:
         """Of its card: other questions, their order, and its own options can change without changing it."""
+        import hashlib  # noqa: PLC0415  # OpenSSL takes 10 ms to load, and what only counts cards needs no hash
+
         return f"{self.lesson}#{hashlib.sha256(' '.join(self.text.split()).encode()).hexdigest()[:12]}"
 
 
