@@ -60,7 +60,7 @@ def ask(question: Question, heading: str, seed: str | None, about: str = "", exp
     if seed is not None:
         random.Random(seed).shuffle(order)
     letters = _LETTERS[: len(order)]
-    print("\n" + screen.bold(heading) + screen.dim(f"  {about}" if about else ""))
+    print("\n" + screen.bold(heading) + (screen.dim(f"  {about}") if about else ""))
     say(question.text)
     print("\n".join(screen.facts([(letters[i], plain(question.options[k])) for i, k in enumerate(order)])))
     places = {name: i for i, letter in enumerate(letters) for name in (letter, str(i + 1))}
