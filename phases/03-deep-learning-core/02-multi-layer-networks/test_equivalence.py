@@ -251,7 +251,7 @@ def test_shapes_and_counts(build_it, use_it, sizes, n_samples):
 
 @given(cases())
 @examples(15)
-def test_shapes_are_those_of_forward(build_it, use_it, case):
+def test_shapes_are_those_of_a_real_pass(build_it, use_it, case):
     """What `shapes` foretells is what a forward pass makes."""
     layers, X = case
     for twin in (build_it, use_it):
@@ -339,6 +339,13 @@ def test_staircase_is_level_between_its_edges(build_it, use_it, places, levels, 
     assert_equivalent(
         *(values_of(twin, network, middles) for twin, network in zip((build_it, use_it), networks, strict=True))
     )
+
+
+def test_staircase_that_is_not_steep(build_it, use_it):
+    """σ(0.5 x) at x = 2 log 3 is 3/4: the first level 1, plus 3/4 of the way to 5."""
+    for twin in (build_it, use_it):
+        [value] = values_of(twin, twin.staircase([0.0], [1.0, 5.0], 0.5), [2 * math.log(3)])
+        assert_equivalent(value, 4.0, **against(twin, "closed form"))
 
 
 def test_staircase_becomes_a_table_as_it_gets_steeper(build_it, use_it):
