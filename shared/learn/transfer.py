@@ -132,7 +132,7 @@ def _checked(file: Path) -> tuple[str, State, dict[str, bytes]]:
         with zipfile.ZipFile(file) as archive:
             if problem := _foreign(archive.infolist()):
                 raise UsageError(f"{file} is no export of twice: {problem}; nothing was changed")
-            texts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+            texts = {entry.filename: _unpacked(archive, entry) for entry in archive.infolist()}
         manifest = json.loads(texts.pop("manifest.json"))
         if not isinstance(manifest, dict) or manifest.get("kind") != _KIND or type(manifest.get("version")) is not int:
             raise UsageError(f"{file} is no export of twice: its manifest says {manifest!r:.80}; nothing was changed")
@@ -146,6 +146,12 @@ def _checked(file: Path) -> tuple[str, State, dict[str, bytes]]:
     except (*_BROKEN, RecursionError) as error:
         raise UsageError(f"{file} is no whole zip file ({error}); nothing was changed") from None
     return str(manifest.get("exported")), incoming, {name.partition("/")[2]: data for name, data in texts.items()}
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """No more than the entry says to hold: ``archive.read`` would first unpack whatever is there."""
+    with archive.open(entry) as file:
+        return file.read(entry.file_size)
 
 
 def _foreign(entries: list[zipfile.ZipInfo]) -> str:

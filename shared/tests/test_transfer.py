@@ -6,6 +6,7 @@ import random
 import stat
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -297,6 +298,16 @@ def test_a_foreign_file_changes_nothing(
     assert (bob.has(), sorted(bob.root.iterdir())) == before
 
 
+def test_a_file_that_lies_about_its_size_is_not_unpacked(bob: Learner) -> None:
+    (bob.folder / "a.zip").write_bytes(lying_bomb())
+    tracemalloc.start()
+    try:
+        assert bob.twice("import", "a.zip") == 2
+        assert tracemalloc.get_traced_memory()[1] < 1_500_000  # of the two million that it holds
+    finally:
+        tracemalloc.stop()
+
+
 def test_no_file_to_import(bob: Learner, capsys: pytest.CaptureFixture[str]) -> None:
     assert bob.twice("import", "no.zip") == 2
     assert capsys.readouterr().err == "twice: there is no file no.zip\n"
@@ -368,7 +379,9 @@ sys.exit(cli.main(sys.argv[1:]))
     assert bob.has() == before
 
 
-def test_an_export_from_before_a_lesson_was_renamed(ann: Learner, bob: Learner, add_lesson: Add) -> None:
+def test_an_export_from_before_a_lesson_was_renamed(
+    ann: Learner, bob: Learner, add_lesson: Add, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its progress and its files come to the new name, like those that are here under the old one."""
     ann.knows(old=EARLY)
     ann.writes("fake/old/build_it.py", "ann's")
@@ -376,6 +389,7 @@ def test_an_export_from_before_a_lesson_was_renamed(ann: Learner, bob: Learner, 
     bob.writes("fake/old/build_it.py", "bob's")
     add_lesson("90-fake/03-new", lesson__toml='formerly = ["fake/old"]\n')
     assert bob.twice("import", ann.folder / "a.zip") == 0
+    assert "not here" not in capsys.readouterr().out
     assert bob.home.store.read()["lessons"] == {"fake/new": {"proven": EARLY}}
     texts = {name.removeprefix("home/workspace/"): data for name, data in bob.has().items() if name.endswith(".py")}
     assert texts.pop("fake/new/build_it.py") == b"ann's"
