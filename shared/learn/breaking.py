@@ -22,7 +22,7 @@ from shared.learn.home import Home, backup, home
 from shared.learn.judging import WarmProcess, can_judge, digest, judge_file
 from shared.learn.lessons import UsageError, require
 from shared.learn.progress import entry, now, write_files
-from shared.learn.verdict import Function
+from shared.learn.verdict import Function, Verdict
 
 _TRIES = 30  # faults that are tried until one is caught
 _SEEDS = 10_000  # a fresh seed is below: short enough to write on a blackboard
@@ -136,13 +136,26 @@ def _judged(lesson: Lesson, candidates: Iterable[tuple[int, Fault]]) -> tuple[in
         for seed, fault in candidates:
             source = fault.source.encode()
             file.write_bytes(source)
-            verdict = judge_file(warm, file, source)
-            wrong = [function for function in verdict.different if _is_wrong_value(function)]
-            if wrong and not verdict.trouble and not any(f.failure["kind"] in _ENDS for f in verdict.different):
-                failure = _outermost(wrong).failure
+            verdict = judge_file(warm, file, source, shrinking=0)
+            if function := _outermost(verdict):
+                # Only now the smallest call, in the one test that shows it: that search is what takes long.
+                small = judge_file(warm, file, source, only=[function.failure["test"]]).functions[function.path]
+                failure = small.failure if _is_wrong_value(small) else function.failure
                 values = {key: str(failure[key]) for key in ("call", "yours", "framework", "part")}
                 return seed, fault, Symptom(verdict.failed, verdict.waiting, verdict.collected, **values)
     raise UsageError(f"none of the faults tried in {lesson.name} shows in its tests: another --seed tries others")
+
+
+def _outermost(verdict: Verdict) -> Function | None:
+    """Of the functions that give a wrong value, the one that leans on most others: far from the fault, as symptoms are.
+
+    None where the tests pass, or where they do not get so far: a fault that ends the process tells its place.
+    """
+    wrong = [function for function in verdict.different if _is_wrong_value(function)]
+    if not wrong or verdict.trouble or any(function.failure["kind"] in _ENDS for function in verdict.different):
+        return None
+    names = {function.path for function in wrong}
+    return max(reversed(wrong), key=lambda function: len(names & set(function.failure.get("inner", ()))))
 
 
 _ENDS = ("hangs", "dies", "memory", "exits")
@@ -150,12 +163,6 @@ _ENDS = ("hangs", "dies", "memory", "exits")
 
 def _is_wrong_value(function: Function) -> bool:
     return function.failure.get("kind") == "assertion" and bool(function.failure.get("part"))
-
-
-def _outermost(wrong: Sequence[Function]) -> Function:
-    """The function that leans on most of the others: far from the fault, as symptoms are."""
-    names = {function.path for function in wrong}
-    return max(wrong, key=lambda function: len(names & set(function.failure.get("inner", ()))))
 
 
 # --- what is stored -----------------------------------------------------------------------------------------------

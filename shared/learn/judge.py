@@ -30,16 +30,16 @@ from hypothesis.control import _current_build_context
 from hypothesis.internal.conjecture import engine
 
 import phases
-from shared.curriculum import ROOT as HOUSE
-from shared.curriculum import Lesson
+from shared.curriculum import Lesson, pytest_options
 from shared.learn.reporter import explain
 from shared.proof.equivalence import ATOL, NotEquivalentError, compare_values, record
 
-CALL_LIMIT, TEST_LIMIT = 5.0, 30.0  # seconds for one call of the learner's, and for a whole test
+CALL_LIMIT = 5.0  # seconds for one call of the learner's
+_CALLS = 4  # a whole test may take so many times as long
 MEMORY = 2 << 30  # bytes beyond what the frameworks take
 _TICK = 0.5
 _SHRINKING = 2.0  # seconds for one test's search for its smallest example
-_ALL_SHRINKING = 6.0  # and for all of them
+_ALL_SHRINKING = 6.0  # and for all of them, if nothing else is asked for
 _ENOUGH = 2  # failing tests after which a function is left alone, and what needs it is not run
 _PRINTED = 4000  # characters kept of what one call prints
 _COPIED = 20_000  # numbers that are copied to be shown later, for each test
@@ -147,6 +147,7 @@ class Job:
     only: list[str] = field(default_factory=list)  # where given, all that run
     shard: tuple[int, int] = (0, 1)
     call_limit: float = CALL_LIMIT
+    shrinking: float = _ALL_SHRINKING  # seconds for all searches for a smallest example
 
 
 class Judge:
@@ -154,7 +155,6 @@ class Judge:
 
     def __init__(self, job: Job, out: TextIO) -> None:
         self.job, self.out = job, out
-        self.framework = job.lesson.frameworks[0] if job.lesson.frameworks else "use_it"
         self.closed = {**dict.fromkeys(job.stubs, "todo"), **job.closed}
         self.failures: dict[str, int] = {}
         self.codes: dict[CodeType, str] = {}
@@ -163,9 +163,10 @@ class Judge:
         self.used: list[Call] = []
         self.counts: dict[str, int] = {}
         self.current: Call | None = None
-        self.inside = False
+        self.inside = False  # the learner's code
+        self.looking = False  # at values, which may call the learner's __repr__
         self.call_began = self.test_began = math.inf
-        self.shrinking = _ALL_SHRINKING
+        self.shrinking = job.shrinking
         self.copier = _Copier()
         self.test = ""
         self.module: ModuleType | None = None
@@ -230,6 +231,8 @@ class Judge:
     def _mine(self, path: str, function: FunctionType) -> Callable[..., Any]:
         @functools.wraps(function)
         def recorder(*arguments: Any, **keywords: Any) -> Any:
+            if self.looking:  # a __repr__ or the like, called by the judge itself
+                return function(*arguments, **keywords)
             if path in self.closed:
                 raise _Closed(path)
             if self.inside:
@@ -263,7 +266,7 @@ class Judge:
     def _theirs(self, path: str, function: FunctionType, calls: list[Call]) -> Callable[..., Any]:
         @functools.wraps(function)
         def recorder(*arguments: Any, **keywords: Any) -> Any:
-            if not _recording():
+            if self.looking or not _recording():
                 return function(*arguments, **keywords)
             call = Call(path)
             self._describe(call, arguments, keywords)
@@ -277,15 +280,27 @@ class Judge:
     def _describe(self, call: Call, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         with contextlib.suppress(_NotPlainError):
             call.arguments = self.copier.copy(arguments), self.copier.copy(keywords)
-        texts = [_text(value) for value in arguments]
-        method = call.path.rpartition(".")[2] if "." in call.path else ""
-        if method == "__init__":
-            texts, name = texts[1:], call.path.partition(".")[0]
+        with self._looks():
+            call.text = self._call_text(call.path, arguments, keywords)
+
+    @contextlib.contextmanager
+    def _looks(self) -> Iterator[None]:
+        before, self.looking = self.looking, True
+        try:
+            yield
+        finally:
+            self.looking = before
+
+    def _call_text(self, path: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+        texts = [_text(value) for value in arguments[path.endswith(".__init__") :]]
+        method = path.rpartition(".")[2] if "." in path else ""
+        if method == "__init__":  # self is not made yet
+            name = path.partition(".")[0]
         elif method and texts:
             name, texts = f"{texts[0]}.{method}", texts[1:]
         else:
-            name = call.path
-        call.text = f"{name}({', '.join(texts + [f'{key}={_text(value)}' for key, value in keywords.items()])})"
+            name = path
+        return f"{name}({', '.join(texts + [f'{key}={_text(value)}' for key, value in keywords.items()])})"
 
     def _copied(self, value: Any) -> Any:
         try:
@@ -294,6 +309,9 @@ class Judge:
             return value
 
     # The tests
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.option.tbstyle = "no"  # pytest's own report of a failure, read by nobody, takes most of a check's time
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -331,7 +349,8 @@ class Judge:
         said: dict[str, Any] = {"test": item.name, "outcome": report.outcome, "calls": dict(self.counts)}
         said |= {"cases": record.cases, "worst": record.worst, "seconds": round(call.duration, 3)}
         if report.failed and call.excinfo:
-            said |= self._failed(call.excinfo.value)
+            with self._looks():
+                said |= self._failed(call.excinfo.value)
             self.shrinking = max(0.0, self.shrinking - call.duration) if said["outcome"] == "failed" else self.shrinking
             blamed = said.get("failure", {}).get("path")
             if blamed:
@@ -407,7 +426,7 @@ class Judge:
                 if not isinstance(theirs[0], ValueError) or "should raise" not in str(error):
                     continue
                 return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": ""}
-            found = compare_values(call.result, theirs[0], rtol, atol, ("yours", self.framework))
+            found = compare_values(call.result, theirs[0], rtol, atol, ("yours", "framework"))
             if found.report:
                 return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": found.report}
         return None
@@ -444,7 +463,9 @@ class Judge:
     def keep_time(self, signum: int, frame: FrameType | None) -> None:
         """Ends a call or a test that takes too long; while all is well, says that there is life."""
         now = time.monotonic()
-        if now - self.call_began > self.job.call_limit or (self.inside and now - self.test_began > TEST_LIMIT):
+        # Once something is known to hang, a test that runs it in a program of its own need not have as much time.
+        for_test = self.job.call_limit * (1 if "hangs" in self.closed.values() else _CALLS)
+        if now - self.call_began > self.job.call_limit or now - self.test_began > for_test:
             raise _StillRunningError
         if now - self.test_began > 2 * _TICK:
             self.say("alive")
@@ -471,6 +492,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _text(value: Any) -> str:
+    """As one would type `value`; NumPy's and torch's own types as the plain values they hold."""
     try:
         return re.sub(r"\bbuild_it\.|\buse_it\.", "", repr(value))
     except Exception as error:  # a __repr__ of the learner's own
@@ -504,16 +526,20 @@ def judge(job: Job, out: TextIO) -> None:
     sys.stdin = io.StringIO()
     sys.stdout = sys.stderr = plugin.printed  # type: ignore[assignment]
     os._exit = _refuse  # type: ignore[assignment]
+    before = set(sys.modules)
     if not plugin.import_file():
-        plugin.say("finished")
+        plugin.say("finished", modules=[])
         return
-    options = ["-c", str(HOUSE / "pyproject.toml"), "--rootdir", str(HOUSE), "-s", "-o", "timeout=0"]
+    options = [*pytest_options(job.lesson.root), "-s", "-o", "timeout=0"]
     options += ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "pytest_timeout"]
     options += ["-p", "_hypothesis_pytestplugin", "-p", "no:twice-cards"]
+    options += ["-p", "no:unraisableexception"]  # collects garbage again and again
+    options += [] if job.shrinking else ["--twice-profile", "no-shrink"]
     try:
         code = pytest.main([str(job.lesson.folder / "test_equivalence.py"), *options], plugins=[plugin])
     except BaseException as error:
         plugin.say("broken", why=_first_line(error))
         return
     if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
-        plugin.say("finished")
+        new = [name for name in set(sys.modules) - before if name.partition(".")[0] in job.lesson.frameworks]
+        plugin.say("finished", modules=new)

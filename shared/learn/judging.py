@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from shared.curriculum import Lesson
+from shared.curriculum import HOUSE, Lesson, environment
 from shared.learn.outline import outline, public
 from shared.learn.verdict import Verdict, conclude, from_stacks
 from shared.ship.run import RunError
@@ -63,8 +63,8 @@ class WarmProcess:
         drop = ("PYTHONOPTIMIZE", "PYTEST_ADDOPTS")  # without asserts everything would pass
         self.process = subprocess.Popen(
             [sys.executable, "-X", "utf8", "-m", "shared.learn.warm", lesson.name],
-            cwd=lesson.root,
-            env={**{k: v for k, v in os.environ.items() if k not in drop}, "OMP_NUM_THREADS": "1"},
+            cwd=HOUSE,
+            env={**{k: v for k, v in environment(lesson.root).items() if k not in drop}, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -152,6 +152,8 @@ def judge_file(
     *,
     earlier: Mapping[str, Path] | None = None,
     call_limit: float = CALL_LIMIT,
+    only: Sequence[str] = (),
+    shrinking: float | None = None,
     hear: Hear = lambda event: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Verdict:
@@ -163,6 +165,8 @@ def judge_file(
         source: what is in it now.
         earlier: the learner's files for lessons that this one builds on; the reference's serve for the others.
         call_limit: seconds that one call may take.
+        only: the tests to run; all where it is empty.
+        shrinking: seconds for the search for smallest examples; None leaves that to the judge.
         hear: is told each event, for a line of progress.
         cancelled: is asked again and again whether to stop.
 
@@ -181,9 +185,10 @@ def judge_file(
         "earlier": {name: str(one) for name, one in (earlier or {}).items()},
         "closed": {},
         "skip": [],
-        "only": [],
+        "only": list(only),
         "call_limit": call_limit,
         "shards": _SHARDS,
+        **({} if shrinking is None else {"shrinking": shrinking}),
     }
     verdict = conclude(paths, todo, _to_the_end(warm, job, hear, cancelled))
     failing = verdict.failing_tests

@@ -39,7 +39,7 @@ def _style(code: str) -> Callable[[str], str]:
     return styled
 
 
-bold, dim, red, green = _style("1"), _style("2"), _style("31"), _style("32")
+bold, dim, red, green, plain = _style("1"), _style("2"), _style("31"), _style("32"), str
 
 
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = (), gap: int = 2) -> list[str]:
@@ -99,6 +99,11 @@ def difference(worst: float) -> str:
 
 def hours(minutes: float) -> str:
     return f"{minutes / 60:.1f} h"
+
+
+def warn(sentence: str) -> None:
+    """Something to know that stops nothing."""
+    print(f"twice: {sentence}", file=sys.stderr)
 
 
 def shown(path: Path) -> str:

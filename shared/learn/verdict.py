@@ -39,6 +39,7 @@ class Verdict:
     earlier: list[str] = field(default_factory=list)  # the learner's own lessons that it was built on
     blamed_lesson: str = ""  # the earlier lesson without which the failures go away
     printed: str = ""
+    others: dict[str, str] = field(default_factory=dict)  # tests that fail with no function to blame: what they say
 
     @property
     def proven(self) -> bool:
@@ -58,7 +59,7 @@ class Verdict:
 
     @property
     def failing_tests(self) -> list[str]:
-        return [test for function in self.functions.values() for test in function.failing]
+        return [*self.others, *(test for function in self.functions.values() for test in function.failing)]
 
 
 def conclude(paths: Iterable[str], todo: Mapping[str, str], events: Iterable[Mapping[str, Any]]) -> Verdict:
@@ -93,6 +94,8 @@ def conclude(paths: Iterable[str], todo: Mapping[str, str], events: Iterable[Map
     for test in failed:
         if not test["failure"].get("path"):
             _blame_most_suspect(test["failure"], suspects)
+        if not test["failure"].get("path") and todo:  # e.g. a program made of the learner's file, run elsewhere
+            tests[test["test"]] = {**test, "outcome": "waits", "for": next(iter(todo))}
     for test in tests.values():
         _count(verdict, test)
     for path, function in verdict.functions.items():
@@ -124,6 +127,8 @@ def _count(verdict: Verdict, test: Mapping[str, Any]) -> None:
         for function in called:
             if function.path != blamed:
                 function.waiting[name] = blamed or ""
+        if blamed not in verdict.functions:
+            verdict.others[name] = failure["message"]
         if blamed in verdict.functions:
             function = verdict.functions[blamed]
             function.failing.append(name)
@@ -145,7 +150,7 @@ def _settle(function: Function, path: str, todo: Mapping[str, str], verdict: Ver
     elif function.tests:
         n = len(function.waiting)
         function.state = SO_FAR
-        function.why = f"{n} more test{'s' * (n > 1)} " + (", ".join(waits[:2]) or "did not get to their end")
+        function.why = f"{n} more test{'s' * (n > 1)} " + (", ".join(waits[:2]).replace("waits", "wait" if n > 1 else "waits") or "did not get to their end")
     else:
         function.why = ", ".join(waits[:2]) or "no test came as far as this"
 

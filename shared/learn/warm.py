@@ -7,6 +7,7 @@ children, which end with it: this process never imports a learner's code, so not
 next. Where the system cannot fork (Windows), it judges one job itself and ends.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -23,8 +24,9 @@ from typing import IO, Any
 import pytest  # noqa: F401  # imported once, here, so that each child has it already
 
 from shared.curriculum import Lesson, load
-from shared.learn.judge import TEST_LIMIT, Job, judge
+from shared.learn.judge import Job, judge
 
+_ONCE = 60  # times the limit of a call: a check that cannot be watched from outside ends after so long
 _SILENCE = 4.0  # seconds beyond the limit of a call until a child that says nothing is ended from outside
 
 
@@ -44,8 +46,8 @@ class _Child:
 
 
 def _job(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int) -> Job:
-    keys = ("paths", "stubs", "earlier", "closed", "skip", "only", "call_limit")
-    return Job(lesson, Path(wanted["file"]), shard=(shard, n_shards), **{key: wanted[key] for key in keys})
+    keys = ("paths", "stubs", "earlier", "closed", "skip", "only", "call_limit", "shrinking")
+    return Job(lesson, Path(wanted["file"]), shard=(shard, n_shards), **{key: wanted[key] for key in keys if key in wanted})
 
 
 def _fork(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int, folder: Path) -> _Child:
@@ -59,10 +61,12 @@ def _fork(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int, fol
             import faulthandler  # noqa: PLC0415  # used in children only
 
             os.close(reading)
+            os.setpgid(0, 0)  # so that what a test starts ends with it
             null = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
+            for descriptor in (0, 1):
                 os.dup2(null, descriptor)
             with stacks.open("w") as file:
+                os.dup2(file.fileno(), 2)
                 faulthandler.enable(file)
                 faulthandler.register(signal.SIGUSR1, file, all_threads=False)
                 judge(_job(lesson, wanted, shard, n_shards), os.fdopen(writing, "w", encoding="utf-8"))
@@ -71,6 +75,14 @@ def _fork(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int, fol
             exit_now(code)
     os.close(writing)
     return _Child(shard, pid, os.fdopen(reading, "rb", buffering=0), stacks, time.monotonic())
+
+
+def _kill(child: _Child) -> None:
+    """End a judge and what it has started."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has no group of its own yet
+        os.kill(child.pid, signal.SIGKILL)
 
 
 def _ending(status: int) -> str:
@@ -88,7 +100,7 @@ class _Run:
 
     def __init__(self, lesson: Lesson, wanted: dict[str, Any], folder: Path) -> None:
         self.silence = wanted["call_limit"] + _SILENCE
-        self.id = wanted["id"]
+        self.modules: set[str] = set()  # of the framework, that the tests made it import
         n_shards = wanted["shards"]
         self.children = [_fork(lesson, wanted, shard, n_shards, folder) for shard in range(n_shards)]
 
@@ -111,7 +123,7 @@ class _Run:
                 if not child.pipe.closed:
                     selector.unregister(child.pipe)
                     child.pipe.close()
-                    os.kill(child.pid, signal.SIGKILL)
+                    _kill(child)
                     os.waitpid(child.pid, 0)
 
     def _read(self, child: _Child, selector: selectors.BaseSelector) -> Iterator[dict[str, Any]]:
@@ -121,7 +133,9 @@ class _Run:
         for line in lines:
             event = json.loads(line)
             child.test = event["test"] if event["event"] == "started" else child.test
-            child.finished |= event["event"] == "finished"
+            if event["event"] == "finished":
+                child.finished = True
+                self.modules |= set(event["modules"])
             yield event
         if not data:
             selector.unregister(child.pipe)
@@ -138,7 +152,7 @@ class _Run:
             child.asked, child.heard = True, now - self.silence + 0.5
             os.kill(child.pid, signal.SIGUSR1)
         else:
-            os.kill(child.pid, signal.SIGKILL)
+            _kill(child)
             child.heard = now
 
 
@@ -153,9 +167,13 @@ def serve(lesson: Lesson) -> None:
             wanted = json.loads(line)
             if not wanted:  # only ends the one before
                 continue
-            for event in _Run(lesson, wanted, Path(folder)).lines(selector):
+            run = _Run(lesson, wanted, Path(folder))
+            for event in run.lines(selector):
                 _say({"job": wanted["id"], **event})
             _say({"job": wanted["id"], "event": "ended"})
+            for module in run.modules - set(sys.modules):  # so that the next children have them already
+                with contextlib.suppress(Exception):
+                    importlib.import_module(module)
 
 
 def serve_once(lesson: Lesson) -> None:
@@ -166,7 +184,7 @@ def serve_once(lesson: Lesson) -> None:
     _say({"event": "warm"})
     wanted = json.loads(sys.stdin.readline())
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
-        faulthandler.dump_traceback_later(TEST_LIMIT, exit=True, file=out)
+        faulthandler.dump_traceback_later(_ONCE * wanted["call_limit"], exit=True, file=out)
         judge(_job(lesson, wanted, 0, 1), out)
 
 

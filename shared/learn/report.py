@@ -1,0 +1,236 @@
+"""A check's outcome as one readable screen."""
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from shared.curriculum import Lesson
+from shared.learn import screen
+from shared.learn.judging import BadSourceError
+from shared.learn.verdict import DIFFERENT, NOT_RUN, PROVEN, SO_FAR, TO_DO, Function, Verdict
+
+_VALUE_LINES = 3  # of a call or a value, unless all is asked for
+_PRINTED_LINES = 4
+_OTHERS = 5  # tests named that fail without a function to blame
+_WIDTH = 100
+
+
+def report(lesson: Lesson, file: Path, source: bytes, verdict: Verdict, *, verbose: bool = False) -> list[str]:
+    """The lines of the screen: the table of functions, then what to mend first, then what to type."""
+    lines = [screen.bold(lesson.title) + screen.dim(f"  {screen.shown(file)}"), ""]
+    if verdict.earlier:
+        lines[1:1] = [screen.dim(f"  on your own {', '.join(name.partition('/')[2] for name in verdict.earlier)}")]
+    if verdict.trouble:
+        return [*lines, *_trouble(file, source, verdict.trouble), ""]
+    lines += _table(verdict)
+    different = verdict.different
+    shown = different if verbose else different[:1]
+    for function in shown:
+        lines += ["", *_difference(function, lesson, file, source, verdict, verbose=verbose)]
+    if verdict.others and (verbose or not different):
+        lines += ["", *_others(verdict)]
+    if verdict.printed and verbose:
+        lines += ["", "printed while your file was imported:", *textwrap.indent(verdict.printed, "  ").splitlines()]
+    return [*lines, "", *_summary(lesson, verdict)]
+
+
+def bad_source(file: Path, source: bytes, error: BadSourceError) -> list[str]:
+    """A file that is no Python: the line, and the place in it."""
+    lines = [screen.red(f"{screen.shown(file)} is no Python yet, so nothing was run.") if source.strip() else ""]
+    if not source.strip():
+        return [screen.red(f"{screen.shown(file)} is empty, so nothing was run.")]
+    where = f"line {error.line}: " if error.line else ""
+    lines += ["", f"  {where}{error}"]
+    code = _line(source, error.line)
+    if code:
+        lines += ["", f"      {code.lstrip()}"]
+        caret = error.column - 1 - (len(code) - len(code.lstrip()))
+        if caret >= 0:
+            lines.append(" " * (6 + caret) + "^")
+    return lines
+
+
+def _table(verdict: Verdict) -> list[str]:
+    rows = []
+    colours = {PROVEN: screen.green, DIFFERENT: screen.red}
+    for function in verdict.functions.values():
+        rows.append((function.state, function.path, _remark(function)))
+    if len(rows) > 24:  # a class with dozens of methods: those that are done fit into one line
+        done = [row for row in rows if row[0] == PROVEN]
+        if len(done) > 3:
+            cases = sum(verdict.functions[path].cases for _, path, _ in done)
+            rows = [row for row in rows if row[0] != PROVEN]
+            rows.insert(0, (PROVEN, f"{len(done)} functions", f"{cases:,} cases"))
+        for state in (TO_DO, NOT_RUN):
+            same = [row for row in rows if row[0] == state]
+            if len(same) > 8:
+                first = ", ".join(row[1] for row in same[:4])
+                rows = [row for row in rows if row[0] != state]
+                rows.append((state, f"{len(same)} functions", f"{first} …"))
+    lines = screen.columns(rows, gap=3)
+    room = screen.width() - 2
+    return [
+        "  " + colours.get(row[0], screen.plain)(_cut(line, room)) for row, line in zip(rows, lines, strict=True)
+    ]
+
+
+def _remark(function: Function) -> str:
+    if function.state == PROVEN:
+        return _closeness(function)
+    if function.state == SO_FAR:
+        return f"{_closeness(function)}; {function.why}"
+    if function.state == DIFFERENT:
+        return _short(function.failure)
+    return function.why
+
+
+def _closeness(function: Function) -> str:
+    if not function.cases:
+        return f"{function.tests} test{'s' * (function.tests != 1)}"
+    worst = f"worst relative difference {function.worst:.1e}" if function.worst else "no difference"
+    return f"{function.cases} case{'s' * (function.cases != 1)}, {worst}"
+
+
+def _short(failure: dict[str, Any]) -> str:
+    kind = failure["kind"]
+    line = f" in line {failure['line']}" if failure.get("line") else ""
+    if kind == "hangs":
+        return f"does not come to an end{line}"
+    if kind in ("error", "memory", "exits", "dies"):
+        return f"{_sentence(failure)}{line}"
+    part = str(failure.get("part") or failure.get("message", "")).splitlines()
+    return part[0] if part else ""
+
+
+def _sentence(failure: dict[str, Any]) -> str:
+    message = str(failure["message"])
+    return {
+        "memory": "asks for more memory than there is",
+        "exits": "ends the whole process (exit)",
+        "dies": message,
+    }.get(failure["kind"], f"raises {message}")
+
+
+def _difference(
+    function: Function, lesson: Lesson, file: Path, source: bytes, verdict: Verdict, *, verbose: bool
+) -> list[str]:
+    failure = function.failure
+    rows: list[tuple[str, str]] = []
+    if failure.get("call"):
+        rows.append(("call", _value(failure["call"], verbose)))
+    if failure.get("yours") is not None and failure["kind"] == "assertion":
+        rows.append(("yours", _value(failure["yours"], verbose)))
+    elif failure["kind"] != "assertion":
+        rows.append(("yours", _sentence(failure) if failure["kind"] != "hangs" else _hanging(failure)))
+    if failure.get("framework"):
+        rows.append(("framework", _value(failure["framework"], verbose)))
+    if failure["kind"] == "assertion":
+        rows.append(("they part", _parting(failure, verbose)))
+    if failure.get("yours") == "None" and "None" not in str(failure.get("framework")):
+        rows.append(("", "yours gave None: does a path through it lack its return?"))
+    if failure.get("file"):
+        place = Path(failure["file"])
+        text = source if place == file else _read(place)
+        rows.append(("your line", f"{screen.shown(place)}:{failure['line']}"))
+        if code := _line(text, failure["line"]).strip():
+            rows.append(("", code))
+    if failure.get("printed"):
+        printed = failure["printed"].splitlines()
+        kept = printed if verbose else printed[:_PRINTED_LINES]
+        more = len(printed) - len(kept)
+        rows += [("it printed" if not i else "", _value(line, verbose)) for i, line in enumerate(kept)]
+        if more:
+            rows.append(("", f"… {more} more line{'s' * (more != 1)}"))
+    inner = [path for path in failure.get("inner", ()) if verdict.functions[path].state == DIFFERENT]
+    if inner:
+        rows.append(("it calls", f"{', '.join(inner)}, which differs: mend that first"))
+    if verdict.blamed_lesson:
+        rows.append(("it comes from", f"your {verdict.blamed_lesson}: with the reference's in its place, it passes"))
+    elif failure.get("lesson"):
+        rows.append(("it comes from", f"your {failure['lesson']}"))
+    tests = function.failing
+    more_tests = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
+    rows.append(("test", f"{failure['test']}{more_tests}"))
+    return [screen.bold(f"{function.path} is different"), *screen.facts(rows)]
+
+
+def _hanging(failure: dict[str, Any]) -> str:
+    return "has not come back in time: a loop without end? (if it is only slow: --limit 60)"
+
+
+def _parting(failure: dict[str, Any], verbose: bool) -> str:
+    text = str(failure.get("part") or "")
+    if not text:
+        text = re.sub(r"\nat \S+:\d+$", "", str(failure["message"]))
+    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if line != "it is the first value compared"]
+    return "\n".join(lines if verbose else lines[:6])
+
+
+def _others(verdict: Verdict) -> list[str]:
+    lines = [screen.bold("Tests that fail, without a function to blame")]
+    for test, message in list(verdict.others.items())[:_OTHERS]:
+        lines += [f"  {test}", *(f"    {line}" for line in message.splitlines()[:6])]
+    return lines
+
+
+def _trouble(file: Path, source: bytes, trouble: dict[str, Any]) -> list[str]:
+    if trouble["kind"] == "broken":
+        return [screen.red("The lesson's tests could not be run on your file."), f"  {trouble['message']}"]
+    why = {
+        "hangs": "Importing your file does not come to an end: a loop outside of a function?",
+        "exits": "Your file ends the whole process while it is imported (exit).",
+        "memory": "Your file asks for more memory than there is while it is imported.",
+        "dies": f"While your file was imported, {trouble['message']}.",
+    }.get(trouble["kind"], f"Your file cannot be imported: it raises {trouble['message']}")
+    lines = [screen.red(why), "  Nothing was run."]
+    if trouble.get("file"):
+        place = Path(trouble["file"])
+        code = _line(source if place == file else _read(place), trouble["line"]).strip()
+        lines += ["", f"  {screen.shown(place)}:{trouble['line']}", f"      {code}"]
+        if trouble.get("lesson"):
+            lines.append(f"  It comes from your {trouble['lesson']}: 'twice check {trouble['lesson']}'.")
+    return lines
+
+
+def _summary(lesson: Lesson, verdict: Verdict) -> list[str]:
+    states = [function.state for function in verdict.functions.values()]
+    n, total = states.count(PROVEN), len(states)
+    if verdict.proven:
+        worst = f", worst relative difference {verdict.worst:.1e}" if verdict.worst else ", no difference at all"
+        framework = " and ".join(lesson.frameworks) or "use_it"
+        return [
+            screen.green(f"Proven: your {lesson.slug} agrees with {framework}."),
+            f"{verdict.passed} tests, {verdict.cases:,} cases{worst}.",
+        ]
+    tests = f"{verdict.passed} of {verdict.collected} tests pass"
+    gone = verdict.collected - verdict.passed - verdict.failed
+    notrun = f", {gone} could not run" if gone else ""
+    return [f"{n} of {total} functions proven; {tests}{notrun}."]
+
+
+def _value(text: str, verbose: bool) -> str:
+    """At most a few lines of the terminal; the middle gives way, as the beginning and the end say most."""
+    if verbose:
+        return text
+    limit = _VALUE_LINES * (min(screen.width(), _WIDTH) - 16)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else f"{text[: limit * 2 // 3]} … {text[-limit // 3 + 3 :]}"
+
+
+def _cut(line: str, room: int) -> str:
+    return line if len(line) <= room else line[: room - 1] + "…"
+
+
+def _line(source: bytes, number: int) -> str:
+    lines = source.decode(errors="replace").splitlines()
+    return lines[number - 1] if 0 < number <= len(lines) else ""
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
