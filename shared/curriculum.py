@@ -109,7 +109,8 @@ class Lesson:
     @property
     def formerly(self) -> list[str]:
         """The names that it had before; what a learner did under them counts for it."""
-        for name in (names := list(self.head.get("formerly", []))):
+        names = list(self.head.get("formerly", [])) if "formerly" in self._text else []  # parsing all would take long
+        for name in names:
             if not isinstance(name, str) or not _NAME.fullmatch(name):  # it names a folder of the learner's
                 raise ValueError(f"{self.folder / 'lesson.toml'}: formerly holds names like phase/lesson, not {name!r}")
         return names
@@ -153,7 +154,7 @@ class Curriculum:
         names: dict[str, Lesson] = {}
         for lesson in self.lessons.values():
             with contextlib.suppress(OSError, ValueError):  # a broken lesson is reported where it is asked for
-                for name in lesson.formerly if "formerly" in lesson._text else ():  # to parse them all takes long
+                for name in lesson.formerly:
                     names.setdefault(name, lesson)
         return names
 

@@ -148,6 +148,10 @@ def _newest(value: Any) -> str:
     return value[:19] if isinstance(value, str) and _TIME.match(value[:19] + "Z") else ""
 
 
+def _new() -> State:
+    return {"version": VERSION, "lessons": {}, "cards": {}}
+
+
 class Store:
     """The progress in a folder.
 
@@ -183,6 +187,9 @@ class Store:
             ProgressError: if it cannot be written, or another twice does not finish its change.
         """
         with self._locked():
+            for left in self.folder.glob(".*.new"):  # by a process that was killed while it wrote
+                with contextlib.suppress(OSError):
+                    left.unlink()
             try:
                 state = self._parsed()
             except UnreadableError as error:
@@ -198,7 +205,7 @@ class Store:
         try:
             data = patiently(self.file.read_bytes)
         except FileNotFoundError:
-            return {"version": VERSION, "lessons": {}, "cards": {}}
+            return _new()
         except OSError as error:
             raise ProgressError(f"{self.file} cannot be read: {error.strerror}") from None
         try:
@@ -214,23 +221,28 @@ class Store:
             with self.change() as state:
                 return state
         except ProgressError as error:  # it cannot be set aside here: then it stays as it is
-            print(f"twice: {self.file} cannot be read, and its copy is used ({error})", file=sys.stderr)
-            return self._copied() or {"version": VERSION, "lessons": {}, "cards": {}}
+            copy = self._copied()
+            instead = "and its copy is used" if copy else "nor can its copy, so nothing is known of what you did"
+            print(f"twice: {self.file} cannot be read, {instead} ({error})", file=sys.stderr)
+            return copy or _new()
 
     def _set_aside(self, why: UnreadableError) -> State:
         """Keep the unreadable file under another name, and put the copy in its place."""
         state = self._copied()
-        aside = unused(self.file.with_name(f"{self.file.name}.unreadable-{stamp()}"))
-        good = state or {"version": VERSION, "lessons": {}, "cards": {}}
-        # In this order, so that there is never a moment without a file, which would look like a new learner.
-        write_files({aside: self.file.read_bytes(), self.file: _bytes(good)})
+        aside = {path: unused(Path(f"{path}.unreadable-{stamp()}")) for path in (self.file, self.copy)}
+        kept = [path for path in (self.file, self.copy) if path == self.file or (path.exists() and not state)]
+        # The name itself comes last: a moment without the file would look like a new learner.
+        write_files({aside[path]: path.read_bytes() for path in kept} | {self.file: _bytes(state or _new())})
         instead = (
             "the copy from the last change is used"
             if state
             else "there is no good copy either: it begins anew, and 'twice status --recheck' derives it from your code"
         )
-        print(f"twice: your progress could not be read ({why}); it is kept as {aside}, and {instead}", file=sys.stderr)
-        return good
+        print(
+            f"twice: your progress could not be read ({why}); it is kept as {aside[self.file]}, and {instead}",
+            file=sys.stderr,
+        )
+        return state or _new()
 
     def _copied(self) -> State | None:
         try:
@@ -312,7 +324,7 @@ def write_files(files: Mapping[Path, bytes], displace: Callable[[Path], object] 
     Raises:
         ProgressError: if the system does not let one be written; no half-written file is left.
     """
-    # The name is always the same, so that what a killed process left is overwritten by the next one.
+    # The names are always the same, so that what a killed process left is overwritten by the next one.
     beside = {path: path.with_name(f".{path.name}.new") for path in files}
     path = None
     try:

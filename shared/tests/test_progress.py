@@ -129,7 +129,10 @@ def test_without_a_copy_it_begins_anew_and_says_so(store: Store, capsys: pytest.
     assert store.read() == EMPTY
     assert "it begins anew, and 'twice status --recheck' derives it from your code" in capsys.readouterr().err
     (aside,) = store.folder.glob("progress.json.unreadable-*")
-    assert aside.read_bytes() == b"one"
+    (copy,) = store.folder.glob("progress.json.before.unreadable-*")
+    assert (aside.read_bytes(), copy.read_bytes()) == (b"one", b"two")
+    assert store.read() == EMPTY
+    assert capsys.readouterr().err == ""
 
 
 def test_two_unreadable_files_of_one_second_are_both_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +224,17 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ProgressError, match="cannot be written"), Store(tmp_path / "file" / ".twice").change():
         pytest.fail("the block must not run")
+
+
+def test_what_a_killed_process_left_is_gone_after_the_next_change(store: Store) -> None:
+    before = files(store.folder)
+    for name in (".progress.json.new", ".progress.json.unreadable-20260101T000000Z.new"):
+        (store.folder / name).write_text("half")
+    store.read()
+    assert files(store.folder) != before
+    with store.change():
+        pass
+    assert files(store.folder) == before
 
 
 def test_the_lock_of_a_killed_process_is_free(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
