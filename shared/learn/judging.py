@@ -1,5 +1,6 @@
 """Have a file judged: start the warm process, give it the job, go on where a judge died, and conclude."""
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -73,7 +74,8 @@ class WarmProcess:
         )
         self.events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.jobs = 0
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
 
     def _listen(self) -> None:
         for line in self.process.stdout or ():
@@ -131,12 +133,13 @@ class WarmProcess:
 
     def close(self) -> None:
         """End it, and what it runs."""
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream and stream is not self.process.stdout:
-                stream.close()
         self.process.terminate()
         self.process.wait()
-        self.errors.close()
+        self.listener.join(1)  # its last line; a child that the end has not reached yet may keep the pipe open
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            if stream and not (stream is self.process.stdout and self.listener.is_alive()):
+                with contextlib.suppress(OSError):  # what was not sent any more
+                    stream.close()
 
     def __enter__(self) -> Self:
         return self
