@@ -344,7 +344,8 @@ def cross_entropy(
         q = [w * label_smoothing / n_classes for w in weights]
         q[label] += weights[label] * (1 - label_smoothing)
         losses.append(-sum(map(mul, q, log_p)))
-        slopes.append([sum(q) * math.exp(l_k) - q_k for l_k, q_k in zip(log_p, q, strict=True)])
+        total = sum(q)
+        slopes.append([total * math.exp(l_k) - q_k for l_k, q_k in zip(log_p, q, strict=True)])
     return _chain(losses, slopes, reduction, upstream, divisor=counted)
 
 
@@ -379,7 +380,7 @@ def multi_margin_loss(
         missing[label] = 0.0
         losses.append(sum(max(0.0, m) for m in missing) / n_classes)
         slope = [(m > 0) / n_classes for m in missing]
-        slope[label] = -sum(slope)
+        slope[label] -= sum(slope)
         slopes.append(slope)
     return _chain(losses, slopes, reduction, upstream)
 

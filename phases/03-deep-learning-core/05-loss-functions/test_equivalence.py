@@ -185,44 +185,6 @@ def against(twin, witness):
     return {"names": (twin.__name__.rpartition(".")[2], witness)}
 
 
-# ---- values and gradients
-
-
-@pytest.mark.parametrize("name", LOSSES)
-@given(st.data())
-@examples(20)
-def test_loss_and_gradients(build_it, use_it, name, data):
-    call = LOSSES[name](data.draw)
-    rng = Random(data.draw(some.seeds()))
-    sides = {}, {}
-    for reduction in ("none", "sum", "mean", *(["batchmean"] if name == "kl_div" else [])):
-        upstream = upstream_like(call.of(build_it, reduction=reduction)[0], rng)
-        for side, twin in zip(sides, (build_it, use_it), strict=True):
-            loss, gradients = call.of(twin, reduction=reduction, upstream=upstream)
-            side[f"{reduction}: loss"], side[f"{reduction}: gradients"] = loss, gradients
-            if reduction == "none":  # one number for all losses
-                side["none: gradients of 2.5 times each loss"] = call.of(twin, reduction="none", upstream=2.5)[1]
-    assert_equivalent(*sides)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_the_mean_is_the_default(build_it, use_it, name):
-    call = one_of_each()[name]
-    for twin in (build_it, use_it):
-        assert_equivalent(call.of(twin), call.of(twin, reduction="mean", upstream=1.0), **against(twin, "mean, from 1"))
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_gradients_against_finite_differences(build_it, name):
-    for seed in range(3):
-        call = one_of_each(seed)[name]
-        upstream = upstream_like(call.of(build_it, reduction="none")[0], Random(seed))
-        _, gradients = call.of(build_it, reduction="none", upstream=upstream)
-        witness = [numerical_gradient(with_input(build_it, call, i, upstream), at) for i, at in enumerate(call.inputs)]
-        # the truncation and rounding of finite differences
-        assert_equivalent(gradients, witness, rtol=1e-5, atol=1e-7, names=("build_it", "finite differences"))
-
-
 def with_input(twin, call, i, upstream):
     """What is differentiated, as a function of the i-th input alone; its slope by each loss is `upstream`."""
 
@@ -271,35 +233,6 @@ def one_of_each(seed=0):
         Call("info_nce", [rows(), rows()], (), {"temperature": 0.3}),
     ]
     return {call.name: call for call in calls}
-
-
-@given(st.lists(some.floats(), min_size=1, max_size=5), some.seeds())
-@examples(20)
-def test_reduce_losses(build_it, use_it, losses, seed):
-    rng = Random(seed)
-    sides = {}, {}
-    each = upstream_like(losses, rng)
-    for side, twin in zip(sides, (build_it, use_it), strict=True):
-        side["none"] = twin.reduce_losses(losses, "none", each)
-        side["none, one number"] = twin.reduce_losses(losses, "none", each[0])
-        for reduction in ("sum", "mean"):
-            side[reduction] = twin.reduce_losses(losses, reduction, each[0])
-            side[f"{reduction}, divisor"] = twin.reduce_losses(losses, reduction, each[0], divisor=2.5)
-        side["default"] = twin.reduce_losses(losses)
-    assert_equivalent(*sides)
-
-
-@given(st.data())
-@examples(20)
-def test_log_sum_exp_and_log_softmax(build_it, use_it, data):
-    n, n_classes = sized(data.draw)
-    Z = matrix(data.draw, n, n_classes, some.floats(-1000, 1000) | st.sampled_from([-1000.0, 1000.0]))
-    found = []
-    for twin in (build_it, use_it):
-        found.append({"log_sum_exp": [twin.log_sum_exp(row) for row in Z], "log_softmax": twin.log_softmax(Z)})
-        total = [sum(map(math.exp, row)) for row in found[-1]["log_softmax"]]
-        assert_equivalent(total, [1.0] * n, **against(twin, "the sum of probabilities"))
-    assert_equivalent(*found)
 
 
 # ---- numbers worked out by hand
@@ -493,6 +426,124 @@ def test_cosine_embedding_by_hand(build_it, use_it):
         assert_equivalent(of_zero, [[-0.6e6, -0.8e6]], rtol=1e-8, **against(twin, "b / |b| divided by 1e-6"))
 
 
+# ---- what is refused
+
+
+def loss_of(name, *arguments, **options):
+    return lambda twin: getattr(twin, name)(*arguments, **options)
+
+
+VECTORS = {
+    "mse_loss": [0.5, 1.0],
+    "l1_loss": [0.5, 1.0],
+    "huber_loss": [0.5, 1.0],
+    "textbook_binary_cross_entropy": [1.0, 0.0],
+    "binary_cross_entropy_with_logits": [1.0, 0.0],
+    "hinge_loss": [1, -1],
+}
+MATRICES = {
+    "textbook_cross_entropy": [0, 1],
+    "cross_entropy": [0, 1],
+    "multi_margin_loss": [0, 1],
+    "kl_div": [[0.5, 0.5], [0.5, 0.5]],
+}
+BATCH = [[-0.5, -1.0], [-2.0, -0.25]]
+REFUSED = {
+    "reduce_losses, empty": loss_of("reduce_losses", []),
+    "reduce_losses, a matrix": loss_of("reduce_losses", [[1.0]]),
+    "reduce_losses, batchmean": loss_of("reduce_losses", [1.0], "batchmean"),
+    "reduce_losses, divisor 0": loss_of("reduce_losses", [1.0], divisor=0.0),
+    "log_sum_exp, empty": loss_of("log_sum_exp", []),
+    "log_sum_exp, infinite": loss_of("log_sum_exp", [1.0, -math.inf]),
+    "log_softmax, a vector": loss_of("log_softmax", [1.0, 2.0]),
+    "log_softmax, no columns": loss_of("log_softmax", [[], []]),
+    "log_softmax, ragged": loss_of("log_softmax", [[1.0], [1.0, 2.0]]),
+    "huber_loss, δ 0": loss_of("huber_loss", [1.0], [0.0], delta=0.0),
+    "huber_loss, δ infinite": loss_of("huber_loss", [1.0], [0.0], delta=math.inf),
+    "binary, target 2": loss_of("binary_cross_entropy_with_logits", [1.0], [2.0]),
+    "binary, target -1": loss_of("binary_cross_entropy_with_logits", [1.0], [-1.0]),
+    "textbook binary, target 2": loss_of("textbook_binary_cross_entropy", [1.0], [2.0]),
+    "binary, pos_weight 0": loss_of("binary_cross_entropy_with_logits", [1.0], [1.0], pos_weight=0.0),
+    "binary, pos_weight NaN": loss_of("binary_cross_entropy_with_logits", [1.0], [1.0], pos_weight=math.nan),
+    "hinge, label 0": loss_of("hinge_loss", [1.0], [0]),
+    "hinge, margin 0": loss_of("hinge_loss", [1.0], [1], margin=0.0),
+    "cross_entropy, label too large": loss_of("cross_entropy", BATCH, [0, 2]),
+    "cross_entropy, label -1": loss_of("cross_entropy", BATCH, [0, -1]),
+    "cross_entropy, label a float": loss_of("cross_entropy", BATCH, [0, 1.0]),
+    "textbook_cross_entropy, label too large": loss_of("textbook_cross_entropy", BATCH, [0, 2]),
+    "textbook_cross_entropy, nothing is ignored": loss_of("textbook_cross_entropy", BATCH, [0, -100]),
+    "cross_entropy, weights missing": loss_of("cross_entropy", BATCH, [0, 1], weights=[1.0]),
+    "cross_entropy, weight negative": loss_of("cross_entropy", BATCH, [0, 1], weights=[1.0, -1.0]),
+    "cross_entropy, weight infinite": loss_of("cross_entropy", BATCH, [0, 1], weights=[1.0, math.inf]),
+    "cross_entropy, smoothing below 0": loss_of("cross_entropy", BATCH, [0, 1], label_smoothing=-0.1),
+    "cross_entropy, smoothing above 1": loss_of("cross_entropy", BATCH, [0, 1], label_smoothing=1.1),
+    "cross_entropy, all ignored": loss_of("cross_entropy", BATCH, [-100, -100]),
+    "cross_entropy, all weights 0": loss_of("cross_entropy", BATCH, [0, 0], weights=[0.0, 1.0]),
+    "multi_margin_loss, label -1": loss_of("multi_margin_loss", BATCH, [0, -1]),
+    "multi_margin_loss, margin 0": loss_of("multi_margin_loss", BATCH, [0, 1], margin=0.0),
+    "kl_div, probabilities for logarithms": loss_of("kl_div", [[0.5, 0.5]], [[0.5, 0.5]]),
+    "kl_div, logarithms for probabilities": loss_of("kl_div", [[-1.0, -1.0]], [[-1.0, -1.0]]),
+    "kl_div, a target above 1": loss_of("kl_div", [[-1.0, -1.0]], [[1.5, 0.0]]),
+    "kl_div, probabilities for log targets": loss_of("kl_div", [[-1.0, -1.0]], [[0.5, 0.5]], log_target=True),
+    "kl_div, upstream of other shape": loss_of(
+        "kl_div", BATCH, MATRICES["kl_div"], reduction="none", upstream=[1.0] * 4
+    ),
+    "kl_div, a matrix upstream of a mean": loss_of("kl_div", BATCH, MATRICES["kl_div"], upstream=BATCH),
+    "kl_div, targets too narrow": loss_of("kl_div", BATCH, [[0.5], [0.5]]),
+    "cosine, shapes": loss_of("cosine_embedding_loss", BATCH, [[1.0, 2.0]], [1, 1]),
+    "cosine, first a vector": loss_of("cosine_embedding_loss", [1.0], [[1.0]], [1]),
+    "cosine, labels missing": loss_of("cosine_embedding_loss", BATCH, BATCH, [1]),
+    "cosine, label 0": loss_of("cosine_embedding_loss", BATCH, BATCH, [1, 0]),
+    "cosine, margin above 1": loss_of("cosine_embedding_loss", BATCH, BATCH, [1, -1], margin=1.5),
+    "cosine, margin below -1": loss_of("cosine_embedding_loss", BATCH, BATCH, [1, -1], margin=-1.5),
+    "cosine, reduction": loss_of("cosine_embedding_loss", BATCH, BATCH, [1, -1], reduction="batchmean"),
+    "triplet, anchors a vector": loss_of("triplet_margin_loss", [1.0], BATCH, BATCH),
+    "triplet, positives": loss_of("triplet_margin_loss", BATCH, BATCH[:1], BATCH),
+    "triplet, negatives": loss_of("triplet_margin_loss", BATCH, BATCH, [[1.0], [2.0]]),
+    "triplet, margin 0": loss_of("triplet_margin_loss", BATCH, BATCH, BATCH, margin=0.0),
+    "triplet, reduction": loss_of("triplet_margin_loss", BATCH, BATCH, BATCH, reduction="batchmean"),
+    "info_nce, queries a vector": loss_of("info_nce", [1.0], BATCH, temperature=1.0),
+    "info_nce, as many keys": loss_of("info_nce", BATCH, BATCH[:1], temperature=1.0),
+    "info_nce, temperature 0": loss_of("info_nce", BATCH, BATCH, temperature=0.0),
+    "info_nce, a query of zeros": loss_of("info_nce", [[0.0, 0.0], [1.0, 0.0]], BATCH, temperature=1.0),
+    "info_nce, a key of zeros": loss_of("info_nce", BATCH, [[1.0, 0.0], [0.0, 0.0]], temperature=1.0),
+    "info_nce, reduction": loss_of("info_nce", BATCH, BATCH, temperature=1.0, reduction="batchmean"),
+}
+for loss, good in VECTORS.items():
+    REFUSED |= {
+        f"{loss}, empty": loss_of(loss, [], []),
+        f"{loss}, a matrix": loss_of(loss, [[1.0], [2.0]], good),
+        f"{loss}, NaN": loss_of(loss, [1.0, math.nan], good),
+        f"{loss}, infinite": loss_of(loss, [1.0, math.inf], good),
+        f"{loss}, targets missing": loss_of(loss, [1.0, 2.0], good[:1]),
+        f"{loss}, targets too many": loss_of(loss, [1.0], good),
+        f"{loss}, reduction": loss_of(loss, [1.0, 2.0], good, reduction="average"),
+        f"{loss}, a list upstream of a mean": loss_of(loss, [1.0, 2.0], good, upstream=[1.0, 1.0]),
+        f"{loss}, upstream missing": loss_of(loss, [1.0, 2.0], good, reduction="none", upstream=[1.0]),
+        f"{loss}, upstream NaN": loss_of(loss, [1.0, 2.0], good, upstream=math.nan),
+    }
+    if loss != "hinge_loss":
+        REFUSED[f"{loss}, target NaN"] = loss_of(loss, [1.0, 2.0], [0.5, math.nan])
+for loss, good in MATRICES.items():
+    REFUSED |= {
+        f"{loss}, empty": loss_of(loss, [], []),
+        f"{loss}, a vector": loss_of(loss, [-1.0, -2.0], good),
+        f"{loss}, ragged": loss_of(loss, [[-1.0, -2.0], [-1.0]], good),
+        f"{loss}, NaN": loss_of(loss, [[-1.0, -2.0], [math.nan, -1.0]], good),
+        f"{loss}, targets missing": loss_of(loss, BATCH, good[:1]),
+        f"{loss}, reduction": loss_of(loss, BATCH, good, reduction="average"),
+        f"{loss}, upstream infinite": loss_of(loss, BATCH, good, upstream=-math.inf),
+    }
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused(build_it, use_it, what):
+    assert_same_error(REFUSED[what], build_it, use_it)
+    with pytest.raises(ValueError) as refused:
+        REFUSED[what](build_it)
+    assert "zip()" not in str(refused.value), "say what was expected and what came: zip() speaks of its own arguments"
+
+
 # ---- where the textbook forms break
 
 
@@ -633,122 +684,71 @@ def test_inputs_are_left_as_they_are(build_it, use_it):
             assert json.dumps([call.inputs, call.rest]) == before, f"{twin.__name__}.{name} changed what it was given"
 
 
-# ---- what is refused
+# ---- values and gradients
 
 
-def loss_of(name, *arguments, **options):
-    return lambda twin: getattr(twin, name)(*arguments, **options)
+@pytest.mark.parametrize("name", LOSSES)
+@given(st.data())
+@examples(20)
+def test_loss_and_gradients(build_it, use_it, name, data):
+    call = LOSSES[name](data.draw)
+    rng = Random(data.draw(some.seeds()))
+    sides = {}, {}
+    for reduction in ("none", "sum", "mean", *(["batchmean"] if name == "kl_div" else [])):
+        upstream = upstream_like(call.of(build_it, reduction=reduction)[0], rng)
+        for side, twin in zip(sides, (build_it, use_it), strict=True):
+            loss, gradients = call.of(twin, reduction=reduction, upstream=upstream)
+            side[f"{reduction}: loss"], side[f"{reduction}: gradients"] = loss, gradients
+            if reduction == "none":  # one number for all losses
+                side["none: gradients of 2.5 times each loss"] = call.of(twin, reduction="none", upstream=2.5)[1]
+    assert_equivalent(*sides)
 
 
-VECTORS = {
-    "mse_loss": [0.5, 1.0],
-    "l1_loss": [0.5, 1.0],
-    "huber_loss": [0.5, 1.0],
-    "textbook_binary_cross_entropy": [1.0, 0.0],
-    "binary_cross_entropy_with_logits": [1.0, 0.0],
-    "hinge_loss": [1, -1],
-}
-MATRICES = {
-    "textbook_cross_entropy": [0, 1],
-    "cross_entropy": [0, 1],
-    "multi_margin_loss": [0, 1],
-    "kl_div": [[0.5, 0.5], [0.5, 0.5]],
-}
-BATCH = [[-0.5, -1.0], [-2.0, -0.25]]
-REFUSED = {
-    "reduce_losses, empty": loss_of("reduce_losses", []),
-    "reduce_losses, a matrix": loss_of("reduce_losses", [[1.0]]),
-    "reduce_losses, batchmean": loss_of("reduce_losses", [1.0], "batchmean"),
-    "reduce_losses, divisor 0": loss_of("reduce_losses", [1.0], divisor=0.0),
-    "log_sum_exp, empty": loss_of("log_sum_exp", []),
-    "log_sum_exp, infinite": loss_of("log_sum_exp", [1.0, -math.inf]),
-    "log_softmax, a vector": loss_of("log_softmax", [1.0, 2.0]),
-    "log_softmax, no columns": loss_of("log_softmax", [[], []]),
-    "log_softmax, ragged": loss_of("log_softmax", [[1.0], [1.0, 2.0]]),
-    "huber_loss, δ 0": loss_of("huber_loss", [1.0], [0.0], delta=0.0),
-    "huber_loss, δ infinite": loss_of("huber_loss", [1.0], [0.0], delta=math.inf),
-    "binary, target 2": loss_of("binary_cross_entropy_with_logits", [1.0], [2.0]),
-    "binary, target -1": loss_of("binary_cross_entropy_with_logits", [1.0], [-1.0]),
-    "textbook binary, target 2": loss_of("textbook_binary_cross_entropy", [1.0], [2.0]),
-    "binary, pos_weight 0": loss_of("binary_cross_entropy_with_logits", [1.0], [1.0], pos_weight=0.0),
-    "binary, pos_weight NaN": loss_of("binary_cross_entropy_with_logits", [1.0], [1.0], pos_weight=math.nan),
-    "hinge, label 0": loss_of("hinge_loss", [1.0], [0]),
-    "hinge, margin 0": loss_of("hinge_loss", [1.0], [1], margin=0.0),
-    "cross_entropy, label too large": loss_of("cross_entropy", BATCH, [0, 2]),
-    "cross_entropy, label -1": loss_of("cross_entropy", BATCH, [0, -1]),
-    "cross_entropy, label a float": loss_of("cross_entropy", BATCH, [0, 1.0]),
-    "textbook_cross_entropy, label too large": loss_of("textbook_cross_entropy", BATCH, [0, 2]),
-    "textbook_cross_entropy, nothing is ignored": loss_of("textbook_cross_entropy", BATCH, [0, -100]),
-    "cross_entropy, weights missing": loss_of("cross_entropy", BATCH, [0, 1], weights=[1.0]),
-    "cross_entropy, weight negative": loss_of("cross_entropy", BATCH, [0, 1], weights=[1.0, -1.0]),
-    "cross_entropy, weight infinite": loss_of("cross_entropy", BATCH, [0, 1], weights=[1.0, math.inf]),
-    "cross_entropy, smoothing below 0": loss_of("cross_entropy", BATCH, [0, 1], label_smoothing=-0.1),
-    "cross_entropy, smoothing above 1": loss_of("cross_entropy", BATCH, [0, 1], label_smoothing=1.1),
-    "cross_entropy, all ignored": loss_of("cross_entropy", BATCH, [-100, -100]),
-    "cross_entropy, all weights 0": loss_of("cross_entropy", BATCH, [0, 0], weights=[0.0, 1.0]),
-    "multi_margin_loss, label -1": loss_of("multi_margin_loss", BATCH, [0, -1]),
-    "multi_margin_loss, margin 0": loss_of("multi_margin_loss", BATCH, [0, 1], margin=0.0),
-    "kl_div, probabilities for logarithms": loss_of("kl_div", [[0.5, 0.5]], [[0.5, 0.5]]),
-    "kl_div, logarithms for probabilities": loss_of("kl_div", [[-1.0, -1.0]], [[-1.0, -1.0]]),
-    "kl_div, a target above 1": loss_of("kl_div", [[-1.0, -1.0]], [[1.5, 0.0]]),
-    "kl_div, probabilities for log targets": loss_of("kl_div", [[-1.0, -1.0]], [[0.5, 0.5]], log_target=True),
-    "kl_div, upstream of other shape": loss_of(
-        "kl_div", BATCH, MATRICES["kl_div"], reduction="none", upstream=[1.0] * 4
-    ),
-    "kl_div, a matrix upstream of a mean": loss_of("kl_div", BATCH, MATRICES["kl_div"], upstream=BATCH),
-    "kl_div, targets too narrow": loss_of("kl_div", BATCH, [[0.5], [0.5]]),
-    "cosine, shapes": loss_of("cosine_embedding_loss", BATCH, [[1.0, 2.0]], [1, 1]),
-    "cosine, first a vector": loss_of("cosine_embedding_loss", [1.0], [[1.0]], [1]),
-    "cosine, labels missing": loss_of("cosine_embedding_loss", BATCH, BATCH, [1]),
-    "cosine, label 0": loss_of("cosine_embedding_loss", BATCH, BATCH, [1, 0]),
-    "cosine, margin above 1": loss_of("cosine_embedding_loss", BATCH, BATCH, [1, -1], margin=1.5),
-    "cosine, margin below -1": loss_of("cosine_embedding_loss", BATCH, BATCH, [1, -1], margin=-1.5),
-    "cosine, reduction": loss_of("cosine_embedding_loss", BATCH, BATCH, [1, -1], reduction="batchmean"),
-    "triplet, anchors a vector": loss_of("triplet_margin_loss", [1.0], BATCH, BATCH),
-    "triplet, positives": loss_of("triplet_margin_loss", BATCH, BATCH[:1], BATCH),
-    "triplet, negatives": loss_of("triplet_margin_loss", BATCH, BATCH, [[1.0], [2.0]]),
-    "triplet, margin 0": loss_of("triplet_margin_loss", BATCH, BATCH, BATCH, margin=0.0),
-    "triplet, reduction": loss_of("triplet_margin_loss", BATCH, BATCH, BATCH, reduction="batchmean"),
-    "info_nce, queries a vector": loss_of("info_nce", [1.0], BATCH, temperature=1.0),
-    "info_nce, as many keys": loss_of("info_nce", BATCH, BATCH[:1], temperature=1.0),
-    "info_nce, temperature 0": loss_of("info_nce", BATCH, BATCH, temperature=0.0),
-    "info_nce, a query of zeros": loss_of("info_nce", [[0.0, 0.0], [1.0, 0.0]], BATCH, temperature=1.0),
-    "info_nce, a key of zeros": loss_of("info_nce", BATCH, [[1.0, 0.0], [0.0, 0.0]], temperature=1.0),
-    "info_nce, reduction": loss_of("info_nce", BATCH, BATCH, temperature=1.0, reduction="batchmean"),
-}
-for loss, good in VECTORS.items():
-    REFUSED |= {
-        f"{loss}, empty": loss_of(loss, [], []),
-        f"{loss}, a matrix": loss_of(loss, [[1.0], [2.0]], good),
-        f"{loss}, NaN": loss_of(loss, [1.0, math.nan], good),
-        f"{loss}, infinite": loss_of(loss, [1.0, math.inf], good),
-        f"{loss}, targets missing": loss_of(loss, [1.0, 2.0], good[:1]),
-        f"{loss}, targets too many": loss_of(loss, [1.0], good),
-        f"{loss}, reduction": loss_of(loss, [1.0, 2.0], good, reduction="average"),
-        f"{loss}, a list upstream of a mean": loss_of(loss, [1.0, 2.0], good, upstream=[1.0, 1.0]),
-        f"{loss}, upstream missing": loss_of(loss, [1.0, 2.0], good, reduction="none", upstream=[1.0]),
-        f"{loss}, upstream NaN": loss_of(loss, [1.0, 2.0], good, upstream=math.nan),
-    }
-    if loss != "hinge_loss":
-        REFUSED[f"{loss}, target NaN"] = loss_of(loss, [1.0, 2.0], [0.5, math.nan])
-for loss, good in MATRICES.items():
-    REFUSED |= {
-        f"{loss}, empty": loss_of(loss, [], []),
-        f"{loss}, a vector": loss_of(loss, [-1.0, -2.0], good),
-        f"{loss}, ragged": loss_of(loss, [[-1.0, -2.0], [-1.0]], good),
-        f"{loss}, NaN": loss_of(loss, [[-1.0, -2.0], [math.nan, -1.0]], good),
-        f"{loss}, targets missing": loss_of(loss, BATCH, good[:1]),
-        f"{loss}, reduction": loss_of(loss, BATCH, good, reduction="average"),
-        f"{loss}, upstream infinite": loss_of(loss, BATCH, good, upstream=-math.inf),
-    }
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_mean_is_the_default(build_it, use_it, name):
+    call = one_of_each()[name]
+    for twin in (build_it, use_it):
+        assert_equivalent(call.of(twin), call.of(twin, reduction="mean", upstream=1.0), **against(twin, "mean, from 1"))
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_refused(build_it, use_it, what):
-    assert_same_error(REFUSED[what], build_it, use_it)
-    with pytest.raises(ValueError) as refused:
-        REFUSED[what](build_it)
-    assert "zip()" not in str(refused.value), "say what was expected and what came: zip() speaks of its own arguments"
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_against_finite_differences(build_it, name):
+    for seed in range(3):
+        call = one_of_each(seed)[name]
+        upstream = upstream_like(call.of(build_it, reduction="none")[0], Random(seed))
+        _, gradients = call.of(build_it, reduction="none", upstream=upstream)
+        witness = [numerical_gradient(with_input(build_it, call, i, upstream), at) for i, at in enumerate(call.inputs)]
+        # the truncation and rounding of finite differences
+        assert_equivalent(gradients, witness, rtol=1e-5, atol=1e-7, names=("build_it", "finite differences"))
+
+
+@given(st.lists(some.floats(), min_size=1, max_size=5), some.seeds())
+@examples(20)
+def test_reduce_losses(build_it, use_it, losses, seed):
+    rng = Random(seed)
+    sides = {}, {}
+    each = upstream_like(losses, rng)
+    for side, twin in zip(sides, (build_it, use_it), strict=True):
+        side["none"] = twin.reduce_losses(losses, "none", each)
+        side["none, one number"] = twin.reduce_losses(losses, "none", each[0])
+        for reduction in ("sum", "mean"):
+            side[reduction] = twin.reduce_losses(losses, reduction, each[0])
+            side[f"{reduction}, divisor"] = twin.reduce_losses(losses, reduction, each[0], divisor=2.5)
+        side["default"] = twin.reduce_losses(losses)
+    assert_equivalent(*sides)
+
+
+@given(st.data())
+@examples(20)
+def test_log_sum_exp_and_log_softmax(build_it, use_it, data):
+    n, n_classes = sized(data.draw)
+    Z = matrix(data.draw, n, n_classes, some.floats(-1000, 1000) | st.sampled_from([-1000.0, 1000.0]))
+    found = []
+    for twin in (build_it, use_it):
+        found.append({"log_sum_exp": [twin.log_sum_exp(row) for row in Z], "log_softmax": twin.log_softmax(Z)})
+        total = [sum(map(math.exp, row)) for row in found[-1]["log_softmax"]]
+        assert_equivalent(total, [1.0] * n, **against(twin, "the sum of probabilities"))
+    assert_equivalent(*found)
 
 
 # ---- what ships
