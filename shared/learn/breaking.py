@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from shared.learn.verdict import Function, Verdict
 _TRIES = 30  # faults that are tried until one is caught
 _SEEDS = 10_000  # a fresh seed is below: short enough to write on a blackboard
 _EXAMPLE_LIMIT = 10.0  # seconds for the example at the end of a file
+_BUILT = re.compile(r"\b(build_it|yours)\b")  # as tests call what is broken.py here
 _LINES, _WIDE = 12, 400  # of what is shown: lines of an example, characters of a value
 
 
@@ -37,10 +38,11 @@ class Symptom:
     failed: int
     waiting: int
     collected: int
-    call: str  # the smallest that was found, of the outermost function that differs
-    yours: str
-    framework: str
-    part: str
+    says: str  # of the outermost function that differs: what the test says that shows it
+    call: str = ""  # the smallest that was found to give another value than the reference's; the next three tell of it
+    yours: str = ""
+    framework: str = ""
+    part: str = ""
 
 
 def break_lesson(curriculum: Curriculum, options: argparse.Namespace) -> int:
@@ -80,17 +82,25 @@ def break_lesson(curriculum: Curriculum, options: argparse.Namespace) -> int:
     return 0
 
 
-def repaired(own: Home, lesson: Lesson, *, proven: bool) -> list[str]:
-    """What `twice check` says after it has judged ``broken.py``; that the fault is found is recorded."""
+def open_break(own: Home, lesson: Lesson) -> Path | None:
+    """The file with the fault that the learner looks for; None where there is none to find.
+
+    Raises:
+        UsageError: if the file is gone.
+    """
+    if not _open(own, lesson):
+        return None
+    file = _file(own, lesson)
+    if not file.is_file():
+        raise UsageError(f"{screen.shown(file)} is gone: 'twice break {lesson.name}' writes it again")
+    return file
+
+
+def mended(own: Home, lesson: Lesson) -> list[str]:
+    """Record that the open fault is mended, now that all tests pass; what to say to the learner."""
     last = _open(own, lesson)
-    if not last:  # mended or given up by another twice meanwhile
+    if not last:  # given up in another terminal meanwhile
         return []
-    if not proven:
-        return [
-            "",
-            f"The fault of seed {last['seed']} is not mended yet.",
-            f"Its symptom again: twice break {lesson.name}. Where it is: twice break {lesson.name} --give-up.",
-        ]
     fault = _opened(lesson, last)
     with own.store.change() as state:
         entry(state, lesson.name)["breaks"][-1]["mended"] = now()
@@ -141,8 +151,11 @@ def _judged(lesson: Lesson, candidates: Iterable[tuple[int, Fault]]) -> tuple[in
                 # Only now the smallest call, in the one test that shows it: that search is what takes long.
                 small = judge_file(warm, file, source, only=[function.failure["test"]]).functions[function.path]
                 failure = small.failure if _is_wrong_value(small) else function.failure
-                values = {key: str(failure[key]) for key in ("call", "yours", "framework", "part")}
-                return seed, fault, Symptom(verdict.failed, verdict.waiting, verdict.collected, **values)
+                symptom = Symptom(verdict.failed, verdict.waiting, verdict.collected, failure["message"])
+                if _gives_another(lesson, fault, failure["call"]):
+                    call, yours, framework, part = (str(failure[k]) for k in ("call", "yours", "framework", "part"))
+                    symptom = replace(symptom, call=call, yours=yours, framework=framework, part=part)
+                return seed, fault, symptom
     raise UsageError(f"none of the faults tried in {lesson.name} shows in its tests: another --seed tries others")
 
 
@@ -235,11 +248,16 @@ def _shown(own: Home, lesson: Lesson, seed: int, fault: Fault, symptom: Symptom)
     if examples[0] != examples[1]:
         yield "\nThe example at its end:\n"
         yield from _side_by_side(*examples)
-    yield f"\nThe smallest call found that goes wrong:\n\n  {_cut(symptom.call)}"
-    framework = lesson.frameworks[0] if lesson.frameworks else "use_it"
-    part = re.sub(r"\byours\b", "broken.py", symptom.part)
-    rows = [("broken.py", symptom.yours), (framework, symptom.framework), ("they part", part)]
-    yield from screen.facts([(name, _cut(value)) for name, value in rows])
+    if symptom.call:
+        yield f"\nThe smallest call found that goes wrong:\n\n  {_cut(symptom.call)}"
+        framework = lesson.frameworks[0] if lesson.frameworks else "use_it"
+        part = _BUILT.sub("broken.py", symptom.part)
+        rows = [("broken.py", symptom.yours), (framework, symptom.framework), ("they part", part)]
+        yield from screen.facts([(name, _cut(value)) for name, value in rows])
+    else:
+        yield "\nA test that fails says:\n"
+        lines = [line for line in symptom.says.splitlines() if not re.match(r"at .*:\d+$", line)]
+        yield from (f"  {_cut(_BUILT.sub('broken.py', line))}" for line in lines[:_LINES])
     waiting = f", and {symptom.waiting} more cannot go on" if symptom.waiting else ""
     yield f"\n{symptom.failed} of {symptom.collected} tests fail{waiting}."
     yield "\nFind it, mend it in that file, and then:"
@@ -256,17 +274,29 @@ def _shown(own: Home, lesson: Lesson, seed: int, fault: Fault, symptom: Symptom)
 
 
 def _example(lesson: Lesson, source: str) -> list[str]:
-    """What a ``build_it.py`` prints when it is run, by the interpreter alone; of an error, its last line."""
+    """What a ``build_it.py`` prints when it is run; of an error, its last line."""
+    lines = _output(lesson, source, "build_it.py")
+    return [_cut(line) for line in lines[:_LINES]] + ["…"] * (len(lines) > _LINES)
+
+
+def _gives_another(lesson: Lesson, fault: Fault, call: str) -> bool:
+    """Whether `call`, as one would type it, shows the fault: not where it needs an object that cannot be typed."""
+    code = "import build_it, math, sys; print(eval(sys.stdin.read(), vars(math) | vars(build_it)))"  # nan, inf
+    given, right = (_output(lesson, source, "-c", code, stdin=call) for source in (fault.source, fault.original))
+    return given != right
+
+
+def _output(lesson: Lesson, source: str, *arguments: str, stdin: str = "") -> list[str]:
+    """What the interpreter alone prints, beside a ``build_it.py`` with this source; of an error, its last line."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "build_it.py"
-        file.write_text(source, encoding="utf-8", newline="\n")
+        (Path(folder) / "build_it.py").write_text(source, encoding="utf-8", newline="\n")
         paths = {"PYTHONPATH": str(HOUSE), "TWICE_ROOT": str(lesson.root), "PYTHONHASHSEED": "0"}
         try:
             run = subprocess.run(
-                [sys.executable, "-S", "-X", "utf8", str(file)],
+                [sys.executable, "-S", "-X", "utf8", *arguments],
                 cwd=folder,
                 env={**os.environ, **paths},
-                stdin=subprocess.DEVNULL,
+                input=stdin,
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
@@ -275,8 +305,7 @@ def _example(lesson: Lesson, source: str) -> list[str]:
             )
         except subprocess.TimeoutExpired:
             return [f"(it has not ended after {_EXAMPLE_LIMIT:.0f} s)"]
-    lines = run.stdout.splitlines() + run.stderr.splitlines()[-1:]
-    return [_cut(line) for line in lines[:_LINES]] + ["…"] * (len(lines) > _LINES)
+    return run.stdout.splitlines() + run.stderr.splitlines()[-1:]
 
 
 def _side_by_side(ours: list[str], theirs: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from shared.curriculum import HOUSE, Lesson, load
 from shared.learn import breaking, cli, screen
-from shared.learn.breaking import Symptom, in_order, repaired
+from shared.learn.breaking import Symptom, in_order, mended, open_break
 from shared.learn.faults import KINDS, Fault, faults
 from shared.learn.home import home
 
@@ -225,7 +225,9 @@ def test_mean(build_it, use_it):
         assert_equivalent(build_it.mean(values), use_it.mean(values))
 """
 UNNOTICED = 4  # a seed whose first two faults are where no test comes
-SYMPTOM = Symptom(1, 0, 1, "mean([4.0, 1.0])", "1.5", "2.5", "the value: yours 1.5, use_it 2.5")
+SYMPTOM = Symptom(
+    1, 0, 1, "the value: build_it 1.5, use_it 2.5", "mean([4.0, 1.0])", "1.5", "2.5", "the value: yours 1.5, use_it 2.5"
+)
 
 
 @pytest.fixture
@@ -322,19 +324,23 @@ def test_another_begins_only_with_again_and_work_is_kept(lesson: Lesson, capsys:
 
 
 @pytest.mark.usefixtures("judged")
-def test_found_and_mended(lesson: Lesson) -> None:
-    twice(lesson, "--seed", "5")
+def test_found_and_mended(lesson: Lesson, capsys: pytest.CaptureFixture[str]) -> None:
     own = home(lesson.root)
+    assert open_break(own, lesson) is None
+    twice(lesson, "--seed", "5")
+    assert open_break(own, lesson) == broken(lesson)
     fault = next(in_order(faults(reference(lesson)), "fake/mean", 5))
-    said = "\n".join(repaired(own, lesson, proven=False))
-    assert "not mended yet" in said and fault.kind not in said and "mended" not in breaks(lesson)[0]
     broken(lesson).write_text(reference(lesson), encoding="utf-8")
-    said = "\n".join(repaired(own, lesson, proven=True))
+    said = "\n".join(mended(own, lesson))
     assert f"{fault.kind} in {fault.function}, line {fault.line}" in said
     (line,) = set(reference(lesson).splitlines()) - set(fault.source.splitlines())
     assert f"+{line}" in said
-    assert "mended" in breaks(lesson)[0]
-    assert repaired(own, lesson, proven=True) == [], "once is enough"
+    assert "mended" in breaks(lesson)[0] and open_break(own, lesson) is None
+    assert mended(own, lesson) == [], "once is enough"
+    assert twice(lesson, "--seed", "6") == 0
+    broken(lesson).unlink()
+    with pytest.raises(ValueError, match="is gone: 'twice break fake/mean' writes it again"):
+        open_break(own, lesson)
 
 
 @pytest.mark.usefixtures("judged")
@@ -373,6 +379,20 @@ def test_the_example_tells_how_it_ends(lesson: Lesson, monkeypatch: pytest.Monke
     assert breaking._example(lesson, "print(1)\n1 / 0") == ["1", "ZeroDivisionError: division by zero"]
     monkeypatch.setattr(breaking, "_EXAMPLE_LIMIT", 0.2)
     assert "not ended" in breaking._example(lesson, "while True: pass")[0]
+
+
+def test_a_call_counts_only_if_it_shows_the_fault_when_typed(lesson: Lesson) -> None:
+    fault = next(in_order(faults(reference(lesson)), "fake/mean", 5))
+    assert breaking._gives_another(lesson, fault, "mean([4.0, 1.0])")
+    assert not breaking._gives_another(lesson, fault, "mean([4.0, 0.0])")
+    assert not breaking._gives_another(lesson, fault, "mean(<object at 0x7f00>)")
+
+
+def test_without_such_a_call_a_test_says_what_it_found(lesson: Lesson) -> None:
+    fault = next(in_order(faults(reference(lesson)), "fake/mean", 5))
+    symptom = Symptom(1, 0, 1, "loss[2]: build_it 1.5, use_it 2.5\nat /somewhere/test_equivalence.py:7")
+    text = "\n".join(breaking._shown(home(lesson.root), lesson, 5, fault, symptom))
+    assert "  loss[2]: broken.py 1.5, use_it 2.5\n" in text and "somewhere" not in text
 
 
 def test_outputs_stand_beside_each_other_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
