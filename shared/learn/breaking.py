@@ -38,7 +38,8 @@ class Symptom:
     failed: int
     waiting: int
     collected: int
-    says: str  # of the outermost function that differs: what the test says that shows it
+    test: str  # that shows the outermost function that differs
+    says: str  # what it says
     call: str = ""  # the smallest that was found to give another value than the reference's; the next three tell of it
     yours: str = ""
     framework: str = ""
@@ -151,7 +152,8 @@ def _judged(lesson: Lesson, candidates: Iterable[tuple[int, Fault]]) -> tuple[in
                 # Only now the smallest call, in the one test that shows it: that search is what takes long.
                 small = judge_file(warm, file, source, only=[function.failure["test"]]).functions[function.path]
                 failure = small.failure if _is_wrong_value(small) else function.failure
-                symptom = Symptom(verdict.failed, verdict.waiting, verdict.collected, failure["message"])
+                counts = verdict.failed, verdict.waiting, verdict.collected
+                symptom = Symptom(*counts, failure["test"], failure["message"])
                 if _gives_another(lesson, fault, failure["call"]):
                     call, yours, framework, part = (str(failure[k]) for k in ("call", "yours", "framework", "part"))
                     symptom = replace(symptom, call=call, yours=yours, framework=framework, part=part)
@@ -238,7 +240,7 @@ def _told(fault: Fault) -> str:
 def _difference(before: str, after: str) -> list[str]:
     style = {"-": screen.red, "+": screen.green, "@": screen.dim}
     lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1))[2:]
-    return [style.get(line[0], str)(f"  {line}") for line in lines]
+    return [style.get(line[0], screen.plain)(f"  {line}".rstrip()) for line in lines]
 
 
 def _shown(own: Home, lesson: Lesson, seed: int, fault: Fault, symptom: Symptom) -> Iterator[str]:
@@ -250,12 +252,11 @@ def _shown(own: Home, lesson: Lesson, seed: int, fault: Fault, symptom: Symptom)
         yield from _side_by_side(*examples)
     if symptom.call:
         yield f"\nThe smallest call found that goes wrong:\n\n  {_cut(symptom.call)}"
-        framework = lesson.frameworks[0] if lesson.frameworks else "use_it"
         part = _BUILT.sub("broken.py", symptom.part)
-        rows = [("broken.py", symptom.yours), (framework, symptom.framework), ("they part", part)]
+        rows = [("broken.py", symptom.yours), ("framework", symptom.framework), ("they part", part)]
         yield from screen.facts([(name, _cut(value)) for name, value in rows])
     else:
-        yield "\nA test that fails says:\n"
+        yield f"\n{symptom.test} says:\n"
         lines = [line for line in symptom.says.splitlines() if not re.match(r"at .*:\d+$", line)]
         yield from (f"  {_cut(_BUILT.sub('broken.py', line))}" for line in lines[:_LINES])
     waiting = f", and {symptom.waiting} more cannot go on" if symptom.waiting else ""

@@ -226,7 +226,15 @@ def test_mean(build_it, use_it):
 """
 UNNOTICED = 4  # a seed whose first two faults are where no test comes
 SYMPTOM = Symptom(
-    1, 0, 1, "the value: build_it 1.5, use_it 2.5", "mean([4.0, 1.0])", "1.5", "2.5", "the value: yours 1.5, use_it 2.5"
+    failed=1,
+    waiting=0,
+    collected=1,
+    test="test_mean",
+    says="the value: build_it 1.5, use_it 2.5",
+    call="mean([4.0, 1.0])",
+    yours="1.5",
+    framework="2.5",
+    part="the value: yours 1.5, framework 2.5",
 )
 
 
@@ -284,7 +292,14 @@ def test_what_is_stored_and_said_tells_nothing_of_the_place(lesson: Lesson, caps
     assert set(known) == {"seed", "opened", "broken"} and known["seed"] == 5
     out = capsys.readouterr().out
     assert fault.kind not in out and f"line {fault.line}" not in out
-    for shown in ("mean([4.0, 1.0])", "use_it", "1 of 1 tests fail", "seed 5", "twice check fake/mean", "--give-up"):
+    for shown in (
+        "mean([4.0, 1.0])",
+        "framework  2.5",
+        "1 of 1 tests fail",
+        "seed 5",
+        "twice check fake/mean",
+        "--give-up",
+    ):
         assert shown in out
     assert "yours" not in out, "nobody wrote it: it is broken.py's"
 
@@ -390,9 +405,9 @@ def test_a_call_counts_only_if_it_shows_the_fault_when_typed(lesson: Lesson) -> 
 
 def test_without_such_a_call_a_test_says_what_it_found(lesson: Lesson) -> None:
     fault = next(in_order(faults(reference(lesson)), "fake/mean", 5))
-    symptom = Symptom(1, 0, 1, "loss[2]: build_it 1.5, use_it 2.5\nat /somewhere/test_equivalence.py:7")
+    symptom = Symptom(1, 0, 1, "test_loss", "loss[2]: build_it 1.5, use_it 2.5\nat /somewhere/test_equivalence.py:7")
     text = "\n".join(breaking._shown(home(lesson.root), lesson, 5, fault, symptom))
-    assert "  loss[2]: broken.py 1.5, use_it 2.5\n" in text and "somewhere" not in text
+    assert "\ntest_loss says:\n\n  loss[2]: broken.py 1.5, use_it 2.5\n" in text and "somewhere" not in text
 
 
 def test_outputs_stand_beside_each_other_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
