@@ -103,8 +103,9 @@ def neuron(x: Vector, weights: Vector, bias: float, activation: str) -> float:
     Raises:
         ValueError: x is empty or not finite, there are not as many weights, or `activation` is unknown.
     """
-    _check_finite("x", [x])
-    _check_same_length("weights", weights, x)
+    _check_finite("x", x)
+    if len(weights) != len(x):
+        raise ValueError(f"each of {len(x)} inputs needs one weight, got {len(weights)}")
     z = sum(map(mul, x, weights)) + bias
     return activate([[z]], activation)[0][0]
 
@@ -162,7 +163,8 @@ def forward(network: list[Layer], X: Matrix) -> Trace:
     """
     _check_network(network)
     _check_matrix("X", X, len(network[0].weights))
-    _check_finite("X", X)
+    for i, row in enumerate(X):
+        _check_finite(f"row {i} of X", row)
     pre_activations, activations = [], [X]
     for layer in network:
         pre_activations.append(linear(activations[-1], layer.weights, layer.biases))
@@ -285,7 +287,7 @@ def staircase(edges: Vector, levels: Vector, steepness: float) -> list[Layer]:
     _check_rising("edges", edges)
     if len(levels) != len(edges) + 1:
         raise ValueError(f"{len(edges)} edges need {len(edges) + 1} levels, got {len(levels)}")
-    _check_finite("levels", [levels])
+    _check_finite("levels", levels)
     if not 0 < steepness < math.inf:
         raise ValueError(f"steepness must be positive and finite, got {steepness}")
     heights = [right - left for left, right in pairwise(levels)]
@@ -312,7 +314,7 @@ def hinges(xs: Vector, ys: Vector) -> list[Layer]:
     if len(xs) < 2:
         raise ValueError(f"a line needs two or more points, got {len(xs)}")
     _check_same_length("ys", ys, xs)
-    _check_finite("ys", [ys])
+    _check_finite("ys", ys)
     points = zip(xs, ys, strict=True)
     slopes = [(y1 - y0) / (x1 - x0) for (x0, y0), (x1, y1) in pairwise(points)]
     changes = [right - left for left, right in pairwise([0.0, *slopes])]
@@ -332,17 +334,15 @@ def _check_matrix(name: str, rows: Matrix, n_columns: int | None = None) -> None
             raise ValueError(f"row {i} of {name} must have {expected} values, got {len(row)}")
 
 
-def _check_finite(name: str, rows: Matrix) -> None:  # given
-    """Rows of finite numbers, at least one in each."""
-    for i, row in enumerate(rows):
-        where = name if len(rows) == 1 else f"row {i} of {name}"
-        if not row or not all(map(math.isfinite, row)):
-            raise ValueError(f"{where} must hold finite numbers, got {row}")
+def _check_finite(name: str, values: Vector) -> None:  # given
+    """Finite numbers, at least one."""
+    if not values or not all(map(math.isfinite, values)):
+        raise ValueError(f"{name} must hold finite numbers, got {values}")
 
 
 def _check_rising(name: str, values: Vector) -> None:  # given
     """Finite numbers, each larger than the one before."""
-    _check_finite(name, [values])
+    _check_finite(name, values)
     if any(left >= right for left, right in pairwise(values)):
         raise ValueError(f"{name} must rise, got {values}")
 

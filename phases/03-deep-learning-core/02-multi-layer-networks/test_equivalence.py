@@ -437,6 +437,10 @@ REFUSED = (
         "predict, NaN": lambda twin: twin.predict([twin.Layer(*GOOD)], [[math.nan]]),
         "state_dict, no layer": lambda twin: twin.state_dict([]),
         "state_dict, layers do not fit": lambda twin: twin.state_dict([twin.Layer(*GOOD), twin.Layer(*GOOD)]),
+        "state_dict, activation unknown": lambda twin: twin.state_dict([twin.Layer([[1.0]], [0.5], "gelu")]),
+        "state_dict, weights ragged": lambda twin: twin.state_dict(
+            [twin.Layer([[1.0, 2.0], [1.0]], [0.5, 0.5], "tanh")]
+        ),
         "staircase, no edge": lambda twin: twin.staircase([], [1.0], 10.0),
         "staircase, edges equal": lambda twin: twin.staircase([1.0, 1.0], [1.0, 2.0, 3.0], 10.0),
         "staircase, edges fall": lambda twin: twin.staircase([1.0, 0.0], [1.0, 2.0, 3.0], 10.0),

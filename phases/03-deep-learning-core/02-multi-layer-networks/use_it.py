@@ -81,7 +81,8 @@ def activate(Z: Matrix, activation: str) -> Matrix:
 def neuron(x: Vector, weights: Vector, bias: float, activation: str) -> float:
     """torch.nn.functional.linear, which takes vectors too: without n_out it returns a single number."""
     f = _activation(activation)
-    _same_length("weights", weights, x)
+    if len(weights) != len(x):
+        raise ValueError(f"each of {len(x)} inputs needs one weight, got {len(weights)}")
     return f(functional.linear(_vector("x", x), _tensor(weights), _tensor(bias))).item()
 
 
