@@ -154,7 +154,7 @@ def _judged(lesson: Lesson, candidates: Iterable[tuple[int, Fault]]) -> tuple[in
                 failure = small.failure if _is_wrong_value(small) else function.failure
                 counts = verdict.failed, verdict.waiting, verdict.collected
                 symptom = Symptom(*counts, failure["test"], failure["message"])
-                if _gives_another(lesson, fault, failure["call"]):
+                if failure.get("part") and _gives_another(lesson, fault, failure["call"]):
                     call, yours, framework, part = (str(failure[k]) for k in ("call", "yours", "framework", "part"))
                     symptom = replace(symptom, call=call, yours=yours, framework=framework, part=part)
                 return seed, fault, symptom
@@ -177,7 +177,9 @@ _ENDS = ("hangs", "dies", "memory", "exits")
 
 
 def _is_wrong_value(function: Function) -> bool:
-    return function.failure.get("kind") == "assertion" and bool(function.failure.get("part"))
+    """Whether a test found another value, and neither an error nor the lack of one."""
+    failure = function.failure
+    return failure.get("kind") == "assertion" and "should raise" not in failure["message"]
 
 
 # --- what is stored -----------------------------------------------------------------------------------------------

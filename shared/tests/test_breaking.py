@@ -39,7 +39,7 @@ def fit(xs: list[float], ys: list[float]) -> float:
     """xs - ys."""
     n, mean_x, mean_y = len(xs), sum(xs) / len(xs), sum(ys) / len(ys)
     best = max(xs)
-    return (mean_x - mean_y) / math.sqrt(n) if best > 0 else xs[-1]
+    return (mean_x - mean_y) / math.sqrt(n) if best * best > 0 else xs[-1]
 
 
 def _matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
@@ -53,7 +53,7 @@ def train(optimizer, loss, rows: list[list[float]]) -> float:
         value = loss(_matmul(rows, rows), rows[i][0].sum(axis=1))
         value.backward()
         optimizer.step()
-        total += value
+        total += value / len(rows[i : i + 2])
     return total
 '''.lstrip("\n")
 GUARDED = '''
@@ -67,6 +67,7 @@ LIMIT = 1e-9
 def fit(x: list[float], most: float = 2.0) -> list[float]:
     """x[0] + x[1]."""
     expected = len(x) + 1
+    x = list(x)
     _check(x, expected)
     if len(x) < 2 or most > expected - 1:
         raise ValueError(f"expected {expected - 1} values, got {len(x) + 1}")
@@ -101,11 +102,14 @@ EXPECTED = [
     ("a transposed operand", "zip(*B)", "B"),
     ("a wrong axis", "axis=1", "axis=0"),
     ("a wrong comparison", "best > 0", "best >= 0"),
+    ("a missing term", "best * best", "best"),
     ("a wrong constant", "total = 0.0", "total = 1.0"),
     ("a wrong variable", "(mean_x - mean_y)", "(mean_x - mean_x)"),
     ("a wrong variable", "sum(ys)", "sum(xs)"),
     ("min for max", "max(xs)", "min(xs)"),
     ("a stale value", "total += value", "total = value"),
+    ("a wrong index", "rows[i : i + 2]", "rows[i:i]"),
+    ("a wrong index", "rows[i : i + 2]", "rows[i : i + 2 - 1]"),
     ("a stale value", "        optimizer.zero_grad()\n", ""),
     (
         "a stale value",
@@ -153,12 +157,12 @@ def test_faults_of_real_lessons_are_python_and_small(lesson: Lesson) -> None:
 
 
 ORDER = [
+    ["a wrong variable", 20],
     ["min for max", 21],
+    ["a wrong axis", 33],
+    ["a flipped sign", 36],
     ["a wrong comparison", 22],
-    ["a wrong variable", 26],
-    ["a missing term", 20],
-    ["a wrong variable", 26],
-    ["a transposed operand", 22],
+    ["a wrong index", 31],
 ]
 
 
