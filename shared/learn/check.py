@@ -1,6 +1,7 @@
 """`twice check`: the lesson's own tests on the learner's file, once or at each save."""
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -68,8 +69,12 @@ def check(curriculum: Curriculum, options: argparse.Namespace) -> int:
         raise UsageError(f"you have not started {lesson.name}: 'twice start {lesson.name}' writes your file")
     if options.watch:
         return _watch(curriculum, lesson, file, options)
+    earlier = {} if options.reference else own_lessons(curriculum, place, lesson)
+    done = None
     with WarmProcess(lesson) as warm, screen.progress() as say:
-        done = check_file(curriculum, place, warm, file, options, _progress(say, lesson))
+        while done is None:
+            with contextlib.suppress(CancelledError):  # it was saved while it was read: once more
+                done = check_file(warm, file, earlier, options.limit, hear=_progress(say, lesson))
     return _finish(curriculum, place, done, options)
 
 
@@ -83,21 +88,18 @@ def chosen(curriculum: Curriculum, state: State, name: str | None) -> Lesson:
 
 
 def check_file(
-    curriculum: Curriculum,
-    place: Home,
     warm: WarmProcess,
     file: Path,
-    options: argparse.Namespace,
+    earlier: Mapping[str, Path],
+    limit: float,
+    *,
     hear: Callable[[Mapping[str, Any]], None] = lambda event: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Checked:
-    """Judge `file` as it is now, on the learner's own earlier lessons unless ``--reference`` is given."""
+    """Judge `file` as it is now, with the files in `earlier` in the place of other lessons' references."""
     source = file.read_bytes()
-    mine = {} if options.reference else own_lessons(curriculum, place, warm.lesson)
     try:
-        verdict = judge_file(
-            warm, file, source, earlier=mine, call_limit=options.limit, hear=hear, cancelled=cancelled
-        )
+        verdict = judge_file(warm, file, source, earlier=earlier, call_limit=limit, hear=hear, cancelled=cancelled)
     except BadSourceError as error:
         return Checked(warm.lesson, file, source, None, error)
     return Checked(warm.lesson, file, source, verdict)
@@ -157,7 +159,7 @@ def _finish(curriculum: Curriculum, place: Home, done: Checked, options: argpars
 
         name = done.lesson.name
         after = [
-            "This is the broken copy. To see where the fault is: " f"twice break {name} --give-up",
+            f"This is the broken copy. To see where the fault is: twice break {name} --give-up",
             f"To check your own version meanwhile: twice check {name} --own",
         ]
         print("\n".join(mended(place, done.lesson) if done.proven else after))
@@ -174,9 +176,12 @@ def _next(curriculum: Curriculum, place: Home, done: Checked) -> list[str]:
     name = done.lesson.name
     if done.proven:
         return [f"Next: twice quiz {name}, then twice break {name}; 'twice' says what comes after."]
-    if done.verdict and done.verdict.different:
-        return [f"Next: mend {done.verdict.different[0].path}. A hint: twice hint {name} {done.verdict.different[0].path}"]
-    if done.verdict and not done.verdict.trouble:
+    if not done.verdict or done.verdict.trouble:
+        return []
+    if done.verdict.different:
+        path = done.verdict.different[0].path
+        return [f"Next: mend {path}. A hint: twice hint {name} {path}"]
+    if done.verdict:
         todo = next((f.path for f in done.verdict.functions.values() if f.state == "to do"), None)
         if todo:
             return [f"Next: write {todo}. A hint: twice hint {name} {todo}"]
@@ -202,7 +207,8 @@ def _watch(curriculum: Curriculum, lesson: Lesson, file: Path, options: argparse
             _clear()
             print(screen.dim(f"checking {screen.shown(file)} …"), flush=True)
             try:
-                done = check_file(curriculum, place, warm, file, options, cancelled=_changed(file, content))
+                earlier = {} if options.reference else own_lessons(curriculum, place, lesson)
+                done = check_file(warm, file, earlier, options.limit, cancelled=_changed(file, content))
             except CancelledError:
                 continue
             except FileNotFoundError:
@@ -211,7 +217,10 @@ def _watch(curriculum: Curriculum, lesson: Lesson, file: Path, options: argparse
             _clear()
             proven = _finish(curriculum, place, done, options) == 0
             took = screen.duration(time.monotonic() - began)
-            print(screen.dim(f"\n{time.strftime('%H:%M:%S')}, {took}. Watching {screen.shown(file)}; Ctrl-C ends."), flush=True)
+            print(
+                screen.dim(f"\n{time.strftime('%H:%M:%S')}, {took}. Watching your file; Ctrl-C ends."),
+                flush=True,
+            )
     except KeyboardInterrupt:
         print()
         return 0 if proven else 1
@@ -220,7 +229,7 @@ def _watch(curriculum: Curriculum, lesson: Lesson, file: Path, options: argparse
 
 
 def _settled(file: Path, seen: bytes) -> bytes:
-    """What is in the file now; if that is new, once it stays the same. A file that is being replaced counts as `seen`."""
+    """What is in the file now; if that is new, once it stays the same. While it is being replaced, `seen`."""
     content = _content(file)
     while content is not None and content != seen:
         time.sleep(_STILL)

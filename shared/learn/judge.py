@@ -8,10 +8,12 @@ framework's part, and not only the assertion that noticed it.
 import contextlib
 import copy
 import functools
+import hashlib
 import importlib
 import io
 import json
 import math
+import mmap
 import os
 import random
 import re
@@ -22,7 +24,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, NoReturn, TextIO
 
 import pytest
@@ -36,7 +38,7 @@ from shared.proof.equivalence import ATOL, NotEquivalentError, compare_values, r
 
 CALL_LIMIT = 5.0  # seconds for one call of the learner's
 _CALLS = 4  # a whole test may take so many times as long
-MEMORY = 2 << 30  # bytes beyond what the frameworks take
+MEMORY = 1 << 30  # bytes beyond what the frameworks take
 _TICK = 0.5
 _SHRINKING = 2.0  # seconds for one test's search for its smallest example
 _ALL_SHRINKING = 6.0  # and for all of them, if nothing else is asked for
@@ -44,6 +46,9 @@ _ENOUGH = 2  # failing tests after which a function is left alone, and what need
 _PRINTED = 4000  # characters kept of what one call prints
 _COPIED = 20_000  # numbers that are copied to be shown later, for each test
 _REPLAY_RTOL = 1e-6  # where the test itself names no tolerance
+_GROSS = 1e-3  # beyond this, an inner call is at fault; less can be rounding, with inputs that no test chose
+_MARK = 128  # bytes of a function's path
+_INNER_CALLS = 200  # recorded of one call
 
 
 class _Stop(BaseException):
@@ -74,7 +79,8 @@ class Call:
     arguments: tuple[Any, dict[str, Any]] | None = None  # copies, where they are plain values
     result: Any = None
     returned: bool = False
-    inner: set[str] = field(default_factory=set)
+    inner: set[str] = field(default_factory=set)  # public functions that it called in its turn
+    inner_calls: list["Call"] = field(default_factory=list)  # those that can be put to the framework as well
     printed: str = ""
 
 
@@ -118,19 +124,19 @@ class _Capped(io.TextIOBase):
         self.reset()
 
     def reset(self) -> None:
-        self.kept, self.lines, self.size = "", 0, 0
+        self.kept, self.lines, self.left = "", 0, _PRINTED
 
     def write(self, text: str) -> int:
-        if self.size < _PRINTED:
-            self.kept += text[: _PRINTED - self.size]
-        self.size += len(text)
         self.lines += text.count("\n")
+        if self.left > 0:
+            self.kept += text[: self.left]
+            self.left -= len(text)
         return len(text)
 
     @property
     def said(self) -> str:
         more = self.lines - self.kept.count("\n")
-        return self.kept + (f"\n… and {more:,} more lines" if more > 0 else "")
+        return self.kept.rstrip("\n") + (f"\n… and {more:,} more lines" if more > 0 else "")
 
 
 @dataclass
@@ -153,8 +159,8 @@ class Job:
 class Judge:
     """A pytest plugin: records calls, explains failures, keeps the limits."""
 
-    def __init__(self, job: Job, out: TextIO) -> None:
-        self.job, self.out = job, out
+    def __init__(self, job: Job, out: TextIO, marks: mmap.mmap | None = None) -> None:
+        self.job, self.out, self.marks = job, out, marks
         self.closed = {**dict.fromkeys(job.stubs, "todo"), **job.closed}
         self.failures: dict[str, int] = {}
         self.codes: dict[CodeType, str] = {}
@@ -164,6 +170,7 @@ class Judge:
         self.counts: dict[str, int] = {}
         self.current: Call | None = None
         self.inside = False  # the learner's code
+        self.keeping = False  # what the current call does
         self.looking = False  # at values, which may call the learner's __repr__
         self.call_began = self.test_began = math.inf
         self.shrinking = job.shrinking
@@ -195,14 +202,20 @@ class Judge:
             self.inside = False
             self.call_began = self.test_began = math.inf
         self.twin = importlib.import_module(lesson.module("use_it"))
-        printed, self.printed = self.printed.said, _Capped()
+        printed = self.printed.said
+        self.printed.reset()
         if not isinstance(getattr(self.module, "__all__", None), list | tuple):
             self.module.__all__ = [path for path in self.job.paths if "." not in path]  # type: ignore[attr-defined]
         missing = [path for path in self.job.paths if not self._record(self.module, path, self.built)]
+        self.closed |= dict.fromkeys(missing, "todo")
+        for path in missing:
+            if "." not in path:
+                setattr(self.module, path, self._mine(path, lambda *arguments, **keywords: None))
         for path in self.job.paths:
             self._record(self.twin, path, self.used)
         earlier = [name for name, file in self.job.earlier.items() if file in _loaded_files()]
-        self.say("imported", missing=missing, printed=printed, earlier=earlier)
+        code = hashlib.sha256(self.job.file.read_bytes()).hexdigest()
+        self.say("imported", missing=missing, printed=printed, earlier=earlier, code=code)
         return True
 
     def _record(self, module: ModuleType, path: str, calls: list[Call]) -> bool:
@@ -228,7 +241,7 @@ class Judge:
             setattr(owner, name, wrap(proxy))
         return True
 
-    def _mine(self, path: str, function: FunctionType) -> Callable[..., Any]:
+    def _mine(self, path: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def recorder(*arguments: Any, **keywords: Any) -> Any:
             if self.looking:  # a __repr__ or the like, called by the judge itself
@@ -236,32 +249,55 @@ class Judge:
             if path in self.closed:
                 raise _Closed(path)
             if self.inside:
-                if self.current:
-                    self.current.inner.add(path)
-                return function(*arguments, **keywords)
+                return self._inner(path, function, arguments, keywords)
             self.counts[path] = self.counts.get(path, 0) + 1
             self.current = call = Call(path)
-            keep = _recording()
+            self.keeping = keep = _recording()
             if keep:
                 self.printed.reset()
                 self._describe(call, arguments, keywords)
                 self.built.append(call)
             self.inside, self.call_began = True, time.monotonic()
+            self._mark(path)
             try:
                 result = function(*arguments, **keywords)
                 if keep:
                     call.result, call.returned = self._copied(result), True
                 return result
-            except _StillRunningError:
-                if not keep:
+            except (_StillRunningError, RecursionError):  # Hypothesis may not repeat it
+                if not call.text:
                     self._describe(call, arguments, keywords)
+                    self.built.append(call)
                 raise
             finally:
                 self.inside, self.call_began = False, math.inf
-                if keep:
-                    call.printed = self.printed.said
+                self._mark("")
+                call.printed = self.printed.said
 
         return recorder
+
+    def _mark(self, path: str) -> None:
+        """Leave word of the function that runs, in memory shared with the process outside, which may outlive this."""
+        if self.marks:
+            self.marks[:_MARK] = path.encode()[:_MARK].ljust(_MARK, b"\0")
+
+    def _inner(
+        self, path: str, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Any:
+        """A call by the learner's own code, which may be the one at fault."""
+        outer = self.current
+        if outer:
+            outer.inner.add(path)
+        if not outer or not self.keeping or "." in path or len(outer.inner_calls) >= _INNER_CALLS:
+            return function(*arguments, **keywords)
+        call = Call(path)
+        self._describe(call, arguments, keywords)
+        self._mark(path)
+        result = function(*arguments, **keywords)
+        self._mark(outer.path)
+        call.result, call.returned = self._copied(result), True
+        outer.inner_calls.append(call)  # in the order in which they return: the innermost first
+        return result
 
     def _theirs(self, path: str, function: FunctionType, calls: list[Call]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -332,6 +368,8 @@ class Judge:
         self.used.clear()
         self.counts.clear()
         self.copier = _Copier()
+        self.current = None
+        self.printed.reset()
         self.test_began = time.monotonic()
         engine.MAX_SHRINKING_SECONDS = min(_SHRINKING, self.shrinking)  # type: ignore[assignment]
         try:
@@ -372,13 +410,15 @@ class Judge:
         if failure["kind"] == "assertion":
             failure |= self._counterexample(error) or {}
             failure["candidates"] = {c.path: self._shown(c) for c in self.built if c.returned}
-        elif self.current and (failure["path"] or failure["kind"] != "error"):
+        elif self.current and failure["file"]:
             current = last if last and not last.returned else self.current
             failure["path"] = failure["path"] or current.path
-            failure |= {"call": current.text, "printed": current.printed or self.printed.said}
+            failure |= {"call": current.text, "outer": current.path, "printed": current.printed or self.printed.said}
             theirs = self._replayed(current)
             if theirs is not None:
                 failure["framework"] = theirs[1]
+            if failure["kind"] == "error":
+                failure |= self._root(current) or {}
         return {"outcome": "failed", "failure": failure}
 
     def _error(self, error: BaseException) -> dict[str, Any]:
@@ -402,7 +442,7 @@ class Judge:
         found: dict[str, Any] = {"file": "", "line": 0, "code": "", "lesson": "", "path": None}
         if isinstance(error, SyntaxError) and error.filename in files:
             return {**found, "file": error.filename, "line": error.lineno or 0, "lesson": files[error.filename]}
-        for frame, line in _frames(error.__traceback__):
+        for frame, line in traceback.walk_tb(error.__traceback__):
             code = frame.f_code
             if code.co_filename in files:
                 found |= {"file": code.co_filename, "line": line, "lesson": files[code.co_filename]}
@@ -426,14 +466,30 @@ class Judge:
                 if not isinstance(theirs[0], ValueError) or "should raise" not in str(error):
                     continue
                 return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": ""}
-            found = compare_values(call.result, theirs[0], rtol, atol, ("yours", "framework"))
-            if found.report:
-                return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": found.report}
+            if differs := self._differs(call, theirs, rtol, atol):
+                return self._root(call) or differs
+        return None
+
+    def _differs(self, call: Call, theirs: tuple[Any, str], rtol: float, atol: float) -> dict[str, Any] | None:
+        found = compare_values(call.result, theirs[0], rtol, atol, ("yours", "framework"))
+        if not found.report:
+            return None
+        return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": found.report}
+
+    def _root(self, call: Call) -> dict[str, Any] | None:
+        """The first public function that `call` called and that already gave something else than the framework."""
+        for inner in call.inner_calls:
+            theirs = self._replayed(inner)
+            if theirs is None or isinstance(theirs[0], Exception):
+                continue
+            if differs := self._differs(inner, theirs, _GROSS, ATOL):
+                return {"kind": "assertion", "message": "", "file": "", "line": 0, "outer": inner.path, **differs}
         return None
 
     def _shown(self, call: Call) -> dict[str, Any]:
         return {
             "call": call.text,
+            "outer": call.path,
             "yours": _text(call.result),
             "printed": call.printed,
             "inner": sorted(call.inner - {call.path}),
@@ -481,11 +537,6 @@ def _recording() -> bool:
     return context is None or context.is_final
 
 
-def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
-    for frame, line in traceback.walk_tb(trace):
-        yield frame, line
-
-
 def _first_line(error: BaseException) -> str:
     text = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -514,9 +565,15 @@ def _refuse(*_: object) -> NoReturn:
     raise _EndedError("os._exit")
 
 
-def judge(job: Job, out: TextIO) -> None:
-    """Run the job in this process, which is spent afterwards: its modules hold the learner's code."""
-    plugin = Judge(job, out)
+def judge(job: Job, out: TextIO, marks: mmap.mmap | None = None) -> None:
+    """Run the job in this process, which is spent afterwards: its modules hold the learner's code.
+
+    Args:
+        job: what to run.
+        out: where the lines of JSON go.
+        marks: memory shared with the process that started this one; says at any moment what runs.
+    """
+    plugin = Judge(job, out, marks)
     random.seed(0)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     if hasattr(signal, "setitimer"):
@@ -524,7 +581,7 @@ def judge(job: Job, out: TextIO) -> None:
         signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
     _limit_memory()
     sys.stdin = io.StringIO()
-    sys.stdout = sys.stderr = plugin.printed  # type: ignore[assignment]
+    sys.stdout = sys.stderr = plugin.printed
     os._exit = _refuse  # type: ignore[assignment]
     before = set(sys.modules)
     if not plugin.import_file():

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from shared.curriculum import HOUSE, Lesson, environment
-from shared.learn.outline import outline, public
-from shared.learn.verdict import Verdict, conclude, from_stacks
+from shared.learn.outline import outline, parameters, public
+from shared.learn.verdict import DIFFERENT, PROVEN, TO_DO, Verdict, conclude, from_stacks
 from shared.ship.run import RunError
 
 CALL_LIMIT = 5.0  # seconds for one call of the learner's
@@ -50,7 +50,9 @@ def parsed(source: bytes) -> dict[str, tuple[int, bool]]:
     except SyntaxError as error:
         raise BadSourceError(error.lineno or 0, error.offset or 0, error.msg) from None
     except UnicodeDecodeError as error:
-        raise BadSourceError(source[: error.start].count(b"\n") + 1, 0, f"this is not UTF-8 text ({error.reason})") from None
+        raise BadSourceError(
+            source[: error.start].count(b"\n") + 1, 0, f"this is not UTF-8 text ({error.reason})"
+        ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise BadSourceError(0, 0, str(error) or type(error).__name__) from None
 
@@ -193,14 +195,30 @@ def judge_file(
         "shards": _SHARDS,
         **({} if shrinking is None else {"shrinking": shrinking}),
     }
-    verdict = conclude(paths, todo, _to_the_end(warm, job, hear, cancelled))
+    events = _to_the_end(warm, job, hear, cancelled)
+    if any(event.get("code", digest(source)) != digest(source) for event in events):
+        raise CancelledError("the file was saved while it was read")
+    verdict = conclude(paths, todo, events)
+    _blame_parameters(verdict, source.decode(), reference)
     failing = verdict.failing_tests
     if failing and verdict.earlier:
         verdict.blamed_lesson = _blamed_lesson(warm, job, verdict.earlier, failing, cancelled)
     return verdict
 
 
-def _to_the_end(warm: WarmProcess, job: dict[str, Any], hear: Hear, cancelled: Callable[[], bool]) -> list[dict[str, Any]]:
+def _blame_parameters(verdict: Verdict, mine: str, reference: str) -> None:
+    """A function that cannot be called as the lesson calls it: that comes before all else that is said of it."""
+    yours, theirs = parameters(mine), parameters(reference)
+    for path, function in verdict.functions.items():
+        if path in yours and yours[path] != theirs[path] and function.state not in (PROVEN, TO_DO):
+            part = f"your parameters are {yours[path]}, and the lesson's {theirs[path]}"
+            function.state = DIFFERENT
+            function.failure = {"kind": "assertion", "part": part, "message": part, "test": "", "inner": []}
+
+
+def _to_the_end(
+    warm: WarmProcess, job: dict[str, Any], hear: Hear, cancelled: Callable[[], bool]
+) -> list[dict[str, Any]]:
     """All events of a job; where a judge died, what it was at counts as failed, and the rest goes on without it."""
     events: list[dict[str, Any]] = []
     for _ in range(_DEATHS):
@@ -216,9 +234,12 @@ def _to_the_end(warm: WarmProcess, job: dict[str, Any], hear: Hear, cancelled: C
         for death in deaths:
             kind = "hangs" if death["silent"] else "dies"
             place = from_stacks(death["stacks"], job["file"], job["paths"])
+            place["path"] = death["running"] or place["path"] if kind == "dies" else place["path"] or death["running"]
             failure = {"kind": kind, "message": death["how"], "lesson": "", **place}
             calls = {place["path"]: 1} if place["path"] else {}
-            events.append({"event": "test", "test": death["test"], "outcome": "failed", "calls": calls, "failure": failure})
+            events.append(
+                {"event": "test", "test": death["test"], "outcome": "failed", "calls": calls, "failure": failure}
+            )
             if place["path"]:
                 job = {**job, "closed": {**job["closed"], place["path"]: kind}}
         job = {**job, "skip": [event["test"] for event in events if event["event"] == "test"]}

@@ -1,6 +1,7 @@
 """What functions a ``build_it.py`` has, read from its syntax tree: nothing is run."""
 
 import ast
+import copy
 
 
 def outline(source: str) -> dict[str, tuple[int, bool]]:
@@ -20,6 +21,27 @@ def outline(source: str) -> dict[str, tuple[int, bool]]:
                 if isinstance(inner, ast.FunctionDef):
                     found[f"{node.name}.{inner.name}"] = inner.lineno, _is_stub(inner)
     return found
+
+
+def parameters(source: str) -> dict[str, str]:
+    """The names of the parameters of each function in `source`, as one would read them: ``(X, y, *, rtol=...)``."""
+    found: dict[str, str] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = _parameters(node.args)
+        elif isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef):
+                    found[f"{node.name}.{inner.name}"] = _parameters(inner.args)
+    return found
+
+
+def _parameters(given: ast.arguments) -> str:
+    bare = copy.deepcopy(given)
+    for one in [*bare.posonlyargs, *bare.args, *bare.kwonlyargs, bare.vararg, bare.kwarg]:
+        if one:
+            one.annotation = None
+    return f"({ast.unparse(bare)})"
 
 
 def public(source: str) -> list[str]:

@@ -13,6 +13,7 @@ from shared.learn.verdict import DIFFERENT, NOT_RUN, PROVEN, SO_FAR, TO_DO, Func
 _VALUE_LINES = 3  # of a call or a value, unless all is asked for
 _PRINTED_LINES = 4
 _OTHERS = 5  # tests named that fail without a function to blame
+_TROUBLE_LINES = 12
 _WIDTH = 100
 
 
@@ -37,9 +38,7 @@ def report(lesson: Lesson, file: Path, source: bytes, verdict: Verdict, *, verbo
 
 def bad_source(file: Path, source: bytes, error: BadSourceError) -> list[str]:
     """A file that is no Python: the line, and the place in it."""
-    lines = [screen.red(f"{screen.shown(file)} is no Python yet, so nothing was run.") if source.strip() else ""]
-    if not source.strip():
-        return [screen.red(f"{screen.shown(file)} is empty, so nothing was run.")]
+    lines = [screen.red(f"{screen.shown(file)} is no Python yet, so nothing was run.")]
     where = f"line {error.line}: " if error.line else ""
     lines += ["", f"  {where}{error}"]
     code = _line(source, error.line)
@@ -70,9 +69,7 @@ def _table(verdict: Verdict) -> list[str]:
                 rows.append((state, f"{len(same)} functions", f"{first} …"))
     lines = screen.columns(rows, gap=3)
     room = screen.width() - 2
-    return [
-        "  " + colours.get(row[0], screen.plain)(_cut(line, room)) for row, line in zip(rows, lines, strict=True)
-    ]
+    return ["  " + colours.get(row[0], screen.plain)(_cut(line, room)) for row, line in zip(rows, lines, strict=True)]
 
 
 def _remark(function: Function) -> str:
@@ -151,7 +148,8 @@ def _difference(
         rows.append(("it comes from", f"your {failure['lesson']}"))
     tests = function.failing
     more_tests = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
-    rows.append(("test", f"{failure['test']}{more_tests}"))
+    if failure["test"]:
+        rows.append(("test", f"{failure['test']}{more_tests}"))
     return [screen.bold(f"{function.path} is different"), *screen.facts(rows)]
 
 
@@ -177,7 +175,9 @@ def _others(verdict: Verdict) -> list[str]:
 
 def _trouble(file: Path, source: bytes, trouble: dict[str, Any]) -> list[str]:
     if trouble["kind"] == "broken":
-        return [screen.red("The lesson's tests could not be run on your file."), f"  {trouble['message']}"]
+        first, *rest = trouble["message"].splitlines()
+        lines = [screen.red("The lesson's tests did not come to their end on your file."), f"  {first}"]
+        return [*lines, *(f"  {line}" for line in rest[-_TROUBLE_LINES:])]
     why = {
         "hangs": "Importing your file does not come to an end: a loop outside of a function?",
         "exits": "Your file ends the whole process while it is imported (exit).",
@@ -233,4 +233,3 @@ def _read(file: Path) -> bytes:
         return file.read_bytes()
     except OSError:
         return b""
-

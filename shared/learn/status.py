@@ -142,7 +142,9 @@ def status(curriculum: Curriculum, options: argparse.Namespace) -> int:
     for number, phase in enumerate(curriculum.phases):
         done = sum(is_done(state, lesson) for lesson in phase.lessons)
         print("" if not number else "\n", end="")
-        print(screen.bold(f"Phase {phase.number}  {phase.title}") + screen.dim(f"  {done} of {len(phase.lessons)} done"))
+        print(
+            screen.bold(f"Phase {phase.number}  {phase.title}") + screen.dim(f"  {done} of {len(phase.lessons)} done")
+        )
         for lesson in phase.lessons:
             here = screen.bold(" ←") if at and lesson.name == at.name else ""
             print(f"  {lines[lesson.name]}{here}")
@@ -150,8 +152,12 @@ def status(curriculum: Curriculum, options: argparse.Namespace) -> int:
     if gone:
         print(f"\nNo longer in the curriculum, and kept: {', '.join(gone)}")
     target = goal(curriculum, state)
-    legend = ", ".join(f"{mark} {kind}" for kind, mark in _MARKS.items() if kind and any(r[0] == mark for r in rows.values()))
-    print(f"\n{legend + '. ' if legend else ''}" + (f"Goal: {target.name}." if target else "No goal: twice goal LESSON."))
+    legend = ", ".join(
+        f"{mark} {kind}" for kind, mark in _MARKS.items() if kind and any(r[0] == mark for r in rows.values())
+    )
+    print(
+        f"\n{legend + '. ' if legend else ''}" + (f"Goal: {target.name}." if target else "No goal: twice goal LESSON.")
+    )
     if problem:
         screen.warn(problem)
     return 0
@@ -183,14 +189,13 @@ def _standing(place: Home, state: State, lesson: Lesson) -> tuple[str, str]:
 
 def _recheck(curriculum: Curriculum, place: Home) -> str:
     """Derive what is proven anew, from the code alone; what cannot be recorded is said."""
-    from shared.learn.check import check_file, record  # noqa: PLC0415
-    from shared.learn.judging import WarmProcess, can_judge  # noqa: PLC0415
+    from shared.learn.check import check_file, own_lessons, record  # noqa: PLC0415
+    from shared.learn.judging import CALL_LIMIT, WarmProcess, can_judge  # noqa: PLC0415
     from shared.learn.lessons import lacks  # noqa: PLC0415
     from shared.ship.run import RunError  # noqa: PLC0415
 
     if sentence := can_judge():
         raise UsageError(sentence)
-    options = argparse.Namespace(reference=False, limit=5.0)
     problem = ""
     for lesson in _in_order(curriculum):
         file: Path = place.file(lesson)
@@ -202,7 +207,7 @@ def _recheck(curriculum: Curriculum, place: Home) -> str:
         print(f"checking {lesson.name} …", end=" ", flush=True)
         try:
             with WarmProcess(lesson) as warm:
-                done = check_file(curriculum, place, warm, file, options)
+                done = check_file(warm, file, own_lessons(curriculum, place, lesson), CALL_LIMIT)
         except RunError as error:
             print(f"not run: {error}")
             continue

@@ -55,7 +55,7 @@ class Verdict:
         """Those that differ, with those first that lean on no other of them."""
         found = [function for function in self.functions.values() if function.state == DIFFERENT]
         names = {function.path for function in found}
-        return sorted(found, key=lambda f: bool(names & set(f.failure.get("inner", ()))))
+        return sorted(found, key=lambda f: bool((names - {f.path}) & set(f.failure.get("inner", ()))))
 
     @property
     def failing_tests(self) -> list[str]:
@@ -91,11 +91,14 @@ def conclude(paths: Iterable[str], todo: Mapping[str, str], events: Iterable[Map
     verdict.collected = sum(collected.values())
     failed = [test for test in tests.values() if test["outcome"] == "failed"]
     suspects = _suspicion(tests.values())
+    # What fails for a reason that no call shows (a program made of the learner's file, say) can come of what is known.
+    known = next((test["failure"]["path"] for test in failed if test["failure"].get("path")), next(iter(todo), ""))
     for test in failed:
         if not test["failure"].get("path"):
-            _blame_most_suspect(test["failure"], suspects)
-        if not test["failure"].get("path") and todo:  # e.g. a program made of the learner's file, run elsewhere
-            tests[test["test"]] = {**test, "outcome": "waits", "for": next(iter(todo))}
+            if known:
+                tests[test["test"]] = {**test, "outcome": "waits", "for": known}
+            else:
+                _blame_most_suspect(test["failure"], suspects)
     for test in tests.values():
         _count(verdict, test)
     for path, function in verdict.functions.items():
@@ -132,13 +135,18 @@ def _count(verdict: Verdict, test: Mapping[str, Any]) -> None:
         if blamed in verdict.functions:
             function = verdict.functions[blamed]
             function.failing.append(name)
-            shorter = len(failure.get("call", "")) or 1 << 30
-            if not function.failure or shorter < (len(function.failure.get("call", "")) or 1 << 30):
+            if not function.failure or _simplicity(failure) < _simplicity(function.failure):
                 function.failure = {**failure, "test": name}
 
 
+def _simplicity(failure: Mapping[str, Any]) -> tuple[bool, int]:
+    """The least is the counterexample to show: a call of the function itself, and a short one."""
+    return failure.get("outer") != failure.get("path"), len(failure.get("call", "")) or 1 << 30
+
+
 def _settle(function: Function, path: str, todo: Mapping[str, str], verdict: Verdict) -> None:
-    waits = [f"waits for {other}" for other in dict.fromkeys(function.waiting.values()) if other and other != path]
+    others = [other for other in dict.fromkeys(function.waiting.values()) if other and other != path][:2]
+    waits = f"for {' and '.join(others)}" if others else ""
     if path in todo:
         function.state, function.why = TO_DO, todo[path]
     elif function.failing:
@@ -150,9 +158,10 @@ def _settle(function: Function, path: str, todo: Mapping[str, str], verdict: Ver
     elif function.tests:
         n = len(function.waiting)
         function.state = SO_FAR
-        function.why = f"{n} more test{'s' * (n > 1)} " + (", ".join(waits[:2]).replace("waits", "wait" if n > 1 else "waits") or "did not get to their end")
+        tests = f"{n} more tests wait" if n > 1 else "1 more test waits"
+        function.why = f"{tests} {waits}" if waits else f"{tests} for what is to be mended"
     else:
-        function.why = ", ".join(waits[:2]) or "no test came as far as this"
+        function.why = f"waits {waits}" if waits else "no test came as far as this"
 
 
 def _suspicion(tests: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -2,14 +2,15 @@
 
     python -m shared.learn.warm LESSON
 
-A job is a line of JSON on standard input, what happens is lines of JSON on standard output. Each job is judged by forked
-children, which end with it: this process never imports a learner's code, so nothing of one check can leak into the
-next. Where the system cannot fork (Windows), it judges one job itself and ends.
+A job is a line of JSON on standard input, what happens is lines of JSON on standard output. Each job is judged by
+forked children, which end with it: this process never imports a learner's code, so nothing of one check can leak into
+the next. Where the system cannot fork (Windows), it judges one job itself and ends.
 """
 
 import contextlib
 import importlib
 import json
+import mmap
 import os
 import selectors
 import signal
@@ -26,7 +27,7 @@ import pytest  # noqa: F401  # imported once, here, so that each child has it al
 from shared.curriculum import Lesson, load
 from shared.learn.judge import Job, judge
 
-_ONCE = 60  # times the limit of a call: a check that cannot be watched from outside ends after so long
+_ALL = 24  # times the limit of a call: a check ends after so long
 _SILENCE = 4.0  # seconds beyond the limit of a call until a child that says nothing is ended from outside
 
 
@@ -39,6 +40,7 @@ class _Child:
     pipe: IO[bytes]
     stacks: Path  # faulthandler writes here what it was doing when it was ended
     heard: float
+    marks: mmap.mmap
     rest: bytes = b""
     test: str = ""
     finished: bool = False
@@ -47,12 +49,15 @@ class _Child:
 
 def _job(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int) -> Job:
     keys = ("paths", "stubs", "earlier", "closed", "skip", "only", "call_limit", "shrinking")
-    return Job(lesson, Path(wanted["file"]), shard=(shard, n_shards), **{key: wanted[key] for key in keys if key in wanted})
+    return Job(
+        lesson, Path(wanted["file"]), shard=(shard, n_shards), **{key: wanted[key] for key in keys if key in wanted}
+    )
 
 
 def _fork(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int, folder: Path) -> _Child:
     reading, writing = os.pipe()
     stacks = folder / f"stacks{shard}"
+    marks = mmap.mmap(-1, mmap.PAGESIZE)
     exit_now = os._exit
     pid = os.fork()
     if pid == 0:
@@ -69,12 +74,12 @@ def _fork(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int, fol
                 os.dup2(file.fileno(), 2)
                 faulthandler.enable(file)
                 faulthandler.register(signal.SIGUSR1, file, all_threads=False)
-                judge(_job(lesson, wanted, shard, n_shards), os.fdopen(writing, "w", encoding="utf-8"))
+                judge(_job(lesson, wanted, shard, n_shards), os.fdopen(writing, "w", encoding="utf-8"), marks)
             code = 0
         finally:
             exit_now(code)
     os.close(writing)
-    return _Child(shard, pid, os.fdopen(reading, "rb", buffering=0), stacks, time.monotonic())
+    return _Child(shard, pid, os.fdopen(reading, "rb", buffering=0), stacks, time.monotonic(), marks)
 
 
 def _kill(child: _Child) -> None:
@@ -102,6 +107,7 @@ class _Run:
         self.silence = wanted["call_limit"] + _SILENCE
         self.modules: set[str] = set()  # of the framework, that the tests made it import
         n_shards = wanted["shards"]
+        self.ends = time.monotonic() + _ALL * wanted["call_limit"]
         self.children = [_fork(lesson, wanted, shard, n_shards, folder) for shard in range(n_shards)]
 
     def lines(self, selector: selectors.BaseSelector) -> Iterator[dict[str, Any]]:
@@ -115,6 +121,12 @@ class _Run:
                         return
                     yield from self._read(key.data, selector)
                 now = time.monotonic()
+                if now > self.ends:
+                    yield {
+                        "event": "broken",
+                        "why": "The whole check took too long. 'twice check --limit 60' gives it more.",
+                    }
+                    return
                 for child in self.children:
                     if not child.pipe.closed and now - child.heard > self.silence:
                         self._end(child, now)
@@ -143,7 +155,9 @@ class _Run:
             _, status = os.waitpid(child.pid, 0)
             if not child.finished:
                 stacks = child.stacks.read_text(errors="replace") if child.stacks.exists() else ""
+                running = child.marks[:].partition(b"\0")[0].decode(errors="replace")
                 died = {"test": child.test, "how": _ending(status), "silent": child.asked, "stacks": stacks}
+                died["running"] = running
                 yield {"event": "died", "shard": child.shard, **died}
 
     def _end(self, child: _Child, now: float) -> None:
@@ -184,7 +198,7 @@ def serve_once(lesson: Lesson) -> None:
     _say({"event": "warm"})
     wanted = json.loads(sys.stdin.readline())
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
-        faulthandler.dump_traceback_later(_ONCE * wanted["call_limit"], exit=True, file=out)
+        faulthandler.dump_traceback_later(_ALL * wanted["call_limit"], exit=True, file=out)
         judge(_job(lesson, wanted, 0, 1), out)
 
 
