@@ -175,7 +175,8 @@ def search(X: list[list[float]], y: list[int], max_epochs: int) -> Search:
     run = Search(line, line)
     farthest = max(math.hypot(*x) for x in X)
     remembered, since = line, 0
-    for run.epochs in range(1, max_epochs + 1):
+    for epoch in range(1, max_epochs + 1):
+        run.epochs = epoch
         line, mistakes = train_epoch(line, X, y)
         run.mistakes += mistakes
         right = sum(int(p == label) for p, label in zip(predict(line, X), y, strict=True))
@@ -189,10 +190,10 @@ def search(X: list[list[float]], y: list[int], max_epochs: int) -> Search:
         margin = math.hypot(*line.weights, line.bias) / run.mistakes
         run.least_distance = min(run.least_distance, margin * math.hypot(1, farthest))
         if line == remembered:
-            run.cycle = run.epochs - since
+            run.cycle = epoch - since
             break
-        if run.epochs & (run.epochs - 1) == 0:  # 1, 2, 4, 8 …: a cycle of any length is noticed sooner or later
-            remembered, since = line, run.epochs
+        if epoch & (epoch - 1) == 0:  # 1, 2, 4, 8 …: a cycle of any length is noticed sooner or later
+            remembered, since = line, epoch
     run.line = line
     return run
 
@@ -311,7 +312,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column that holds the class")
     parser.add_argument("--positive", metavar="CLASS", help="this class against the rest (needed for three or more)")
     parser.add_argument("--features", nargs="+", metavar="COLUMN", help="the columns to use (default: all others)")
-    parser.add_argument("--max-epochs", type=int, default=1000, metavar="N", help="passes over the rows (1000)")
+    parser.add_argument(
+        "--max-epochs", type=int, metavar="N", help="passes over the rows (default: 1000, fewer beyond 1000 rows)"
+    )
     parser.add_argument("--delimiter", metavar="C", help="what separates values (default: found from row 1)")
     parser.add_argument("--drop-missing", action="store_true", help="leave out rows with a missing value")
     parser.add_argument("--json", action="store_true", help="write JSON with every digit")
@@ -320,13 +323,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
             raise ValueError(f"--delimiter is one character (or tab), not {options.delimiter!r}")
-        if options.max_epochs < 1:
+        if options.max_epochs is not None and options.max_epochs < 1:
             raise ValueError(f"--max-epochs is at least 1, not {options.max_epochs}")
         content = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
         table = read_table(
             content.decode("utf-8-sig"), options.target, options.features, delimiter, options.drop_missing
         )
-        result = examine(table, positive_class(table.classes, options.positive), options.max_epochs)
+        positive = positive_class(table.classes, options.positive)
+        max_epochs = options.max_epochs or min(1000, max(20, 1_000_000 // len(table.rows)))
+        result = examine(table, positive, max_epochs)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         print(f"separable: row {line} is not UTF-8 text: save the file as UTF-8", file=sys.stderr)
