@@ -192,7 +192,7 @@ def test_gelu_is_steepest_at_root_two_and_its_approximation_is_close(build_it, u
 
 
 @given(logits, some.seeds())
-@examples(40)
+@examples(25)
 def test_softmax_and_log_softmax(build_it, use_it, z, seed):
     upstream, results = upstream_for(len(z), seed), []
     for twin in (build_it, use_it):
@@ -317,7 +317,7 @@ def away_from_corners(twin, activation, case):
 
 
 @given(cases(), st.sampled_from(NAMES))
-@examples(50)
+@examples(36)
 def test_forward_backward(build_it, use_it, case, activation):
     used = away_from_corners(use_it, activation, case)
     weights, X, output_gradient = case
@@ -527,6 +527,26 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(build_it, use_it, case):
     assert_same_error(REFUSED[case], build_it, use_it)
+
+
+MESSAGES = {  # what a message must name, in this order
+    "softmax, empty": "logits .* none",
+    "log_softmax, empty": "logits .* none",
+    "softmax_backward, upstream short": "upstream .* 2 .* 1",
+    "softmax_backward, upstream long": "upstream .* 1 .* 2",
+    "log_softmax_backward, upstream short": "upstream .* 2 .* 1",
+    "forward_backward, X ragged": "row 1 .* X .* 2 .* 1",
+    "forward_backward, gradient too narrow": "output_gradient .* 2 .* 1",
+    "forward_backward, gradient too long": "output_gradient .* 1 .* 2",
+    "forward_backward, layers do not fit": "weights.1. .* 2 .* 1",
+    "random_weights, no units": r"at least 1, .* \[2, 0\]",
+}
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_refused_with_a_message_that_helps(build_it, case):
+    with pytest.raises(ValueError, match=MESSAGES[case]):
+        REFUSED[case](build_it)
 
 
 # ---- the skill
