@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -141,24 +141,34 @@ def _fresh(source: str, lesson: Lesson) -> Iterator[tuple[int, Fault]]:
 
 def _judged(lesson: Lesson, candidates: Iterable[tuple[int, Fault]]) -> tuple[int, Fault, Symptom]:
     """The first of the faults that the lesson's tests catch by a wrong value, with its seed and its symptom."""
-    with WarmProcess(lesson) as warm, tempfile.TemporaryDirectory() as folder, screen.progress() as say:
-        say(f"breaking {lesson.name}")
-        file = Path(folder) / "broken.py"
-        for seed, fault in candidates:
-            source = fault.source.encode()
-            file.write_bytes(source)
-            verdict = judge_file(warm, file, source, shrinking=0)
-            if function := _outermost(verdict):
-                # Only now the smallest call, in the one test that shows it: that search is what takes long.
-                small = judge_file(warm, file, source, only=[function.failure["test"]]).functions[function.path]
-                failure = small.failure if _is_wrong_value(small) else function.failure
-                counts = verdict.failed, verdict.waiting, verdict.collected
-                symptom = Symptom(*counts, failure["test"], failure["message"])
-                if failure.get("part") and _gives_another(lesson, fault, failure["call"]):
-                    call, yours, framework, part = (str(failure[k]) for k in ("call", "yours", "framework", "part"))
-                    symptom = replace(symptom, call=call, yours=yours, framework=framework, part=part)
-                return seed, fault, symptom
+    warm = WarmProcess(lesson)
+    try:
+        with tempfile.TemporaryDirectory() as folder, screen.progress() as say:
+            say(f"breaking {lesson.name}")
+            file = Path(folder) / "broken.py"
+            for seed, fault in candidates:
+                source = fault.source.encode()
+                file.write_bytes(source)
+                warm = warm.ready()
+                verdict = judge_file(warm, file, source, shrinking=0)
+                if function := _outermost(verdict):
+                    warm = warm.ready()
+                    # Only now the smallest call, in the one test that shows it: that search is what takes long.
+                    small = judge_file(warm, file, source, only=[function.failure["test"]]).functions[function.path]
+                    failure = small.failure if _is_wrong_value(small) else function.failure
+                    return seed, fault, _symptom(lesson, fault, verdict, failure)
+    finally:
+        warm.close()
     raise UsageError(f"none of the faults tried in {lesson.name} shows in its tests: another --seed tries others")
+
+
+def _symptom(lesson: Lesson, fault: Fault, verdict: Verdict, failure: Mapping[str, Any]) -> Symptom:
+    counts = verdict.failed, verdict.waiting, verdict.collected
+    symptom = Symptom(*counts, failure["test"], failure["message"])
+    if not failure.get("part") or not _gives_another(lesson, fault, failure["call"]):
+        return symptom
+    call, yours, framework, part = (str(failure[key]) for key in ("call", "yours", "framework", "part"))
+    return replace(symptom, call=call, yours=yours, framework=framework, part=part)
 
 
 def _outermost(verdict: Verdict) -> Function | None:
@@ -254,13 +264,12 @@ def _shown(own: Home, lesson: Lesson, seed: int, fault: Fault, symptom: Symptom)
         yield from _side_by_side(*examples)
     if symptom.call:
         yield f"\nThe smallest call found that goes wrong:\n\n  {_cut(symptom.call)}"
-        part = _BUILT.sub("broken.py", symptom.part)
+        part = "\n".join(_told_by_a_test(symptom.part))
         rows = [("broken.py", symptom.yours), ("framework", symptom.framework), ("they part", part)]
         yield from screen.facts([(name, _cut(value)) for name, value in rows])
     else:
         yield f"\n{symptom.test} says:\n"
-        lines = [line for line in symptom.says.splitlines() if not re.match(r"at .*:\d+$", line)]
-        yield from (f"  {_cut(_BUILT.sub('broken.py', line))}" for line in lines[:_LINES])
+        yield from (f"  {_cut(line)}" for line in _told_by_a_test(symptom.says)[:_LINES])
     waiting = f", and {symptom.waiting} more cannot go on" if symptom.waiting else ""
     yield f"\n{symptom.failed} of {symptom.collected} tests fail{waiting}."
     yield "\nFind it, mend it in that file, and then:"
@@ -274,6 +283,12 @@ def _shown(own: Home, lesson: Lesson, seed: int, fault: Fault, symptom: Symptom)
             ]
         )
     )
+
+
+def _told_by_a_test(text: str) -> list[str]:
+    """The lines of a comparison, in which what was judged is called ``broken.py``."""
+    idle = re.compile(r"at .*:\d+|it is the first value compared")
+    return [_BUILT.sub("broken.py", line) for line in text.splitlines() if not idle.fullmatch(line)]
 
 
 def _example(lesson: Lesson, source: str) -> list[str]:

@@ -89,6 +89,13 @@ class WarmProcess:
         """Whether it can take another job; a system that cannot fork needs a new process for each."""
         return self.process.poll() is None and (hasattr(os, "fork") or not self.jobs)
 
+    def ready(self) -> "WarmProcess":
+        """This one if it can take another job; else a new one in its place."""
+        if self.usable:
+            return self
+        self.close()
+        return WarmProcess(self.lesson)
+
     def run(self, job: Mapping[str, Any], cancelled: Callable[[], bool] = lambda: False) -> Iterator[dict[str, Any]]:
         """Give it a job, and yield what its judges say.
 
