@@ -119,10 +119,9 @@ class _Text:
 
     def span(self, node: ast.AST) -> tuple[int, int]:
         """Its first byte and the one after its last; brackets around it are not its own."""
-        at = node.__dict__
-        return self.starts[at["lineno"] - 1] + at["col_offset"], self.starts[at["end_lineno"] - 1] + at[
-            "end_col_offset"
-        ]
+        at = node.__dict__  # ast.AST itself has no position
+        start, end = self.starts[at["lineno"] - 1], self.starts[at["end_lineno"] - 1]
+        return start + at["col_offset"], end + at["end_col_offset"]
 
     def of(self, node: ast.AST) -> str:
         start, end = self.span(node)
@@ -139,7 +138,7 @@ class _Text:
     def exchanged(self, one: ast.AST, other: ast.AST) -> list[Edit]:
         return self.replaced(one, other) + self.replaced(other, one)
 
-    def operator(self, whole: ast.AST, left: ast.AST, right: ast.AST) -> tuple[int, int, int, int] | None:
+    def operator(self, left: ast.AST, right: ast.AST) -> tuple[int, int, int, int] | None:
         """Where the left operand ends, the operator begins and ends, and the right one begins; brackets are theirs."""
         start, end = self.span(left)[1], self.span(right)[0]
         match = _BETWEEN.fullmatch(self.raw, start, end)  # None where a comment or a backslash stands between them
@@ -234,8 +233,9 @@ class _Place:
         signature = any(isinstance(node, Function) and field != "body" for node, field, _ in self.steps)
         if not self.functions or signature:
             return False
-        head = self.text.raw[self.text.lines(self.outer)[0] : self.text.span(self.outer.body[0])[0]].decode()
-        if GIVEN in head or self.outer.name in self.text.guards:
+        around = [node for node, *_ in self.steps if isinstance(node, Function | ast.ClassDef)]
+        heads = [self.text.raw[self.text.lines(n)[0] : self.text.span(n.body[0])[0]].decode() for n in around]
+        if any(GIVEN in head for head in heads) or self.outer.name in self.text.guards:
             return False
         return self.node not in self.checks and not any(node in self.checks for node, *_ in self.steps)
 
@@ -312,7 +312,7 @@ def _slips(place: _Place) -> Slips:
         case ast.AugAssign():
             yield from _accumulation(place, node)
         case ast.Compare(left, [op], [right]) if type(op) in _EDGES:
-            if found := text.operator(node, left, right):
+            if found := text.operator(left, right):
                 yield _COMPARISON, [(found[1], found[2], _EDGES[type(op)].encode())]
         case ast.Subscript() if _loads(node):
             yield from _subscript(place, node)
@@ -351,7 +351,7 @@ def _name(place: _Place, node: ast.Name) -> Slips:
 
 def _operation(place: _Place, node: ast.BinOp) -> Slips:
     text, sides = place.text, (node.left, node.right)
-    found = text.operator(node, *sides)
+    found = text.operator(*sides)
     if not found or any(map(_is_sequence, sides)):
         return
     (start, end), (left_is_number, right_is_number) = text.span(node), (isinstance(s, ast.Constant) for s in sides)
