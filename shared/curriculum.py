@@ -194,8 +194,14 @@ class Curriculum:
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else "'twice list' shows them all"
         raise UnknownLessonError(f"there is no lesson {text!r}; {hint}")
 
+    def _precedence(self, name: str) -> tuple[int, int]:
+        """By priority, and then by the order of the folders."""
+        priority = self.lessons[name].head.get("priority")
+        rank = PRIORITIES.index(priority) if priority in PRIORITIES else len(PRIORITIES)
+        return rank, list(self.lessons).index(name)
+
     def path_to(self, goal: Lesson) -> list[Lesson]:
-        """`goal` and all its prerequisites, each after what it needs; earlier folders first where free to choose.
+        """`goal` and all its prerequisites, each after what it needs; where free to choose, essential ones come first.
 
         Raises:
             ValueError: if prerequisites form a cycle or one does not exist.
@@ -213,7 +219,7 @@ class Curriculum:
             for name in lesson.prerequisites:
                 if name not in self.lessons:
                     raise ValueError(f"{lesson.name} asks for {name!r} as a prerequisite, and there is no such lesson")
-            for name in sorted(lesson.prerequisites, key=list(self.lessons).index):
+            for name in sorted(lesson.prerequisites, key=self._precedence):
                 visit(self.lessons[name])
             open_names.pop()
             order[lesson.name] = lesson

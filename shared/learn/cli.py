@@ -40,7 +40,7 @@ _COMMANDS = {
     "run": ("run:run", "run a lesson on real data with both versions, side by side"),
     "prove": ("prove:prove", "test that the two versions agree, and print the proof card"),
     "ship": ("run:ship_all", "rebuild the artifacts in outputs/"),
-    "path": ("listing:path", "what a lesson builds on, in order, with hours"),
+    "path": ("listing:path", "the way to a lesson: what it builds on, in order, with hours"),
     "break": ("breaking:break_lesson", "find the fault in a copy of a lesson's reference: debugging practice"),
     "quiz": ("questions:quiz", "five questions on a lesson, with the reason for each answer"),
     "review": ("questions:review", "the questions that are due again, of the lessons that you have done"),
@@ -73,10 +73,11 @@ def parser() -> argparse.ArgumentParser:
     for name, (function, about) in _COMMANDS.items():
         parsers[name] = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         parsers[name].set_defaults(function=function)
-    for name in ("start", "reset", "skip", "show", "run", "path", "quiz", "break"):
+    for name in ("start", "reset", "skip", "show", "run", "quiz", "break"):
         parsers[name].add_argument("lesson", metavar="LESSON")
     for name in ("check", "hint", "solution"):
         parsers[name].add_argument("lesson", metavar="LESSON", nargs="?", help="(the one that you are at)")
+    parsers["path"].add_argument("lesson", metavar="LESSON", nargs="?", help="(your goal)")
     for name in ("hint", "solution"):
         parsers[name].add_argument("path", metavar="FUNCTION", nargs="?", help="fit, or Tensor.backward")
     parsers["goal"].add_argument("lesson", metavar="LESSON", nargs="?", help="(says which it is)")

@@ -1,34 +1,17 @@
-"""`twice`, `twice list` and `twice path`: what there is."""
+"""`twice list` and `twice path`: what there is, and the way to it."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from shared.curriculum import Curriculum, Lesson
+from shared.curriculum import PRIORITIES, Curriculum, Lesson
 from shared.learn import screen
-from shared.learn.lessons import proof_state
+from shared.learn.home import home
+from shared.learn.lessons import UsageError, proof_state
+from shared.learn.progress import State
+from shared.learn.standing import is_done, minutes, priority
 
 _INDENT = 2
-
-
-def welcome(curriculum: Curriculum, options: argparse.Namespace) -> int:
-    """Say what is here and what to type first."""
-    print(screen.bold("Twice: build every idea of AI engineering twice, and prove that the two agree."))
-    lessons = list(curriculum.lessons.values())
-    print(f"{len(lessons)} lesson{'s' * (len(lessons) != 1)} in {len(curriculum.phases)} phases.")
-    if lessons:
-        first = lessons[0].name
-        rows = [
-            (f"twice run {first}", "both versions on real data, side by side"),
-            (f"twice show {first}", "read the lesson"),
-            (f"twice prove {first}", "test that the two agree"),
-            ("twice list", "all lessons"),
-            ("twice doctor", "what is installed, and what to do about the rest"),
-            ("twice --help", "all commands"),
-        ]
-        print("\nStart here:\n")
-        print("\n".join(f"  {line}" for line in screen.columns(rows)))
-    return 0
 
 
 def list_lessons(curriculum: Curriculum, options: argparse.Namespace) -> int:
@@ -81,18 +64,53 @@ def _fit(rows: list[tuple[str, ...]], choices: Sequence[tuple[int, ...]], right:
 
 
 def path(curriculum: Curriculum, options: argparse.Namespace) -> int:
-    """Print the prerequisites of a lesson in order, and the lesson, with the time they take."""
-    goal = curriculum.find(options.lesson)
-    lessons = curriculum.path_to(goal)
-    minutes = [lesson.head.get("minutes", 0) for lesson in lessons]
+    """Print the way to a lesson: all that it builds on, in order, with the learner's marks and the hours left."""
+    given = options.lesson or home(curriculum.root).store.read().get("goal")
+    if not given:
+        raise UsageError("name a lesson, or choose a goal: twice goal LESSON")
+    target = curriculum.find(given)
+    state = home(curriculum.root).store.read()
+    lessons = curriculum.path_to(target)
     rows: list[tuple[str, ...]] = [
-        (str(i), lesson.position, lesson.title, lesson.name, f"{time} min", proof_state(lesson))
-        for i, (lesson, time) in enumerate(zip(lessons, minutes, strict=True), 1)
+        (
+            str(i),
+            lesson.position,
+            lesson.title,
+            lesson.name,
+            priority(lesson),
+            f"{minutes(lesson)} min",
+            _done(state, lesson),
+        )
+        for i, lesson in enumerate(lessons, 1)
     ]
-    for line in _fit(rows, [(0, 1, 2, 3, 4, 5), (0, 1, 2, 4, 5), (0, 1, 2, 4)], right={0, 1, 4}):
+    for line in _fit(rows, [(0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 4, 5, 6), (0, 1, 2, 5, 6), (0, 1, 2, 5)], right={0, 1, 5}):
         print(line)
-    print(f"{len(lessons)} lesson{'s' * (len(lessons) != 1)}, {screen.hours(sum(minutes))}")
+    left = [lesson for lesson in lessons if not is_done(state, lesson)]
+    print(f"{_lessons(lessons)}, {screen.hours(sum(map(minutes, lessons)))}" + _by_priority(lessons))
+    if len(left) < len(lessons):
+        print(f"left: {_lessons(left)}, {screen.hours(sum(map(minutes, left)))}{_by_priority(left) if left else ''}")
+    if left:
+        print(f"Next: twice start {left[0].name}")
     return 0
+
+
+def _done(state: State, lesson: Lesson) -> str:
+    known = state["lessons"].get(lesson.name, {})
+    return next((word for word in ("proven", "skipped", "started") if known.get(word)), "")
+
+
+def _lessons(lessons: Sequence[Lesson]) -> str:
+    return f"{len(lessons)} lesson{'s' * (len(lessons) != 1)}"
+
+
+def _by_priority(lessons: Sequence[Lesson]) -> str:
+    """How the hours divide: `` (essential 4.0 h, optional 1.0 h)``; nothing where all are of one kind."""
+    hours: dict[str, int] = {}
+    for lesson in lessons:
+        hours[priority(lesson)] = hours.get(priority(lesson), 0) + minutes(lesson)
+    if len(hours) == 1:
+        return f", all {next(iter(hours))}"
+    return f" ({', '.join(f'{kind} {screen.hours(hours[kind])}' for kind in PRIORITIES if kind in hours)})"
 
 
 def _problem(lesson: Lesson, error: Exception) -> str:

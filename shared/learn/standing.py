@@ -34,9 +34,11 @@ def is_done(state: State, lesson: Lesson) -> bool:
 def current(curriculum: Curriculum, state: State) -> Lesson | None:
     """The lesson that the learner worked on last and has not proven."""
     under_way = [
-        (max(str(entry.get("started", "")), str(entry.get("checked", ""))), lesson)
+        (max(started, str(entry.get("checked", ""))), lesson)
         for lesson in curriculum.lessons.values()
-        if (entry := known(state, lesson)).get("started") and not is_done(state, lesson)
+        if (started := str((entry := known(state, lesson)).get("started", "")))
+        and not entry.get("skipped")
+        and started > str(entry.get("proven", ""))  # `reset` begins a proven one again
     ]
     return max(under_way, key=lambda pair: pair[0])[1] if under_way else None
 

@@ -37,7 +37,7 @@ record = Record()
 
 
 class NotEquivalentError(AssertionError):
-    """What `assert_equivalent` raises: the report, and the two values with the tolerances for who wants to look closer."""
+    """What `assert_equivalent` raises: the report, and the two values with the tolerances, to look closer."""
 
     def __init__(self, report: str, built: object, used: object, rtol: float, atol: float) -> None:
         super().__init__(report)
