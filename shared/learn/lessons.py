@@ -66,3 +66,10 @@ def proof_state(lesson: Lesson) -> str:
         if any(file.name in _PROVEN_FILES and file.stat().st_mtime > proven for file in files):
             return "changed since"
     return f"{card['cases']:,} cases, worst {card['worst']:.0e}"
+
+
+def problem_of(lesson: Lesson, error: Exception) -> str:
+    """Why a lesson cannot be listed, in one sentence."""
+    if isinstance(error, FileNotFoundError):
+        return f"{lesson.name} has no lesson.toml"
+    return f"{lesson.name}: lesson.toml has no {error}" if isinstance(error, KeyError) else str(error)

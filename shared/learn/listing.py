@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shared.curriculum import PRIORITIES, Curriculum, Lesson
 from shared.learn import screen
 from shared.learn.home import home
-from shared.learn.lessons import UsageError, proof_state
+from shared.learn.lessons import UsageError, problem_of, proof_state
 from shared.learn.progress import State
 from shared.learn.standing import is_done, minutes, priority
 
@@ -30,7 +30,7 @@ def list_lessons(curriculum: Curriculum, options: argparse.Namespace) -> int:
                 proof_state(lesson),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            problems.append(_problem(lesson, error))
+            problems.append(problem_of(lesson, error))
             rows[lesson.name] = (lesson.position, lesson.slug, lesson.name, "", "", "lesson.toml?")
     lines = (
         dict(
@@ -111,9 +111,3 @@ def _by_priority(lessons: Sequence[Lesson]) -> str:
     if len(hours) == 1:
         return f", all {next(iter(hours))}"
     return f" ({', '.join(f'{kind} {screen.hours(hours[kind])}' for kind in PRIORITIES if kind in hours)})"
-
-
-def _problem(lesson: Lesson, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"{lesson.name} has no lesson.toml"
-    return f"{lesson.name}: lesson.toml has no {error}" if isinstance(error, KeyError) else str(error)

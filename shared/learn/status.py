@@ -8,7 +8,7 @@ from shared.curriculum import Curriculum, Lesson
 from shared.learn import screen
 from shared.learn.cards import due_count
 from shared.learn.home import Home, home
-from shared.learn.lessons import UsageError
+from shared.learn.lessons import UsageError, problem_of
 from shared.learn.progress import ProgressError, State, entry, now
 from shared.learn.standing import current, goal, is_done, minutes, upcoming
 
@@ -134,9 +134,14 @@ def status(curriculum: Curriculum, options: argparse.Namespace) -> int:
     problem = _recheck(curriculum, place) if options.recheck else ""
     state = place.store.read()
     rows: dict[str, tuple[str, ...]] = {}
+    problems = [problem] if problem else []
     for lesson in curriculum.lessons.values():
-        kind, said = _standing(place, state, lesson)
-        rows[lesson.name] = (_MARKS[kind], lesson.position, lesson.title, said)
+        try:
+            kind, said = _standing(place, state, lesson)
+            rows[lesson.name] = (_MARKS[kind], lesson.position, lesson.title, said)
+        except (OSError, ValueError, KeyError) as error:
+            problems.append(problem_of(lesson, error))
+            rows[lesson.name] = ("", lesson.position, lesson.slug, "lesson.toml?")
     lines = dict(zip(rows, screen.columns(list(rows.values()), right={1}), strict=True)) if rows else {}
     at = current(curriculum, state)
     for number, phase in enumerate(curriculum.phases):
@@ -158,9 +163,9 @@ def status(curriculum: Curriculum, options: argparse.Namespace) -> int:
     print(
         f"\n{legend + '. ' if legend else ''}" + (f"Goal: {target.name}." if target else "No goal: twice goal LESSON.")
     )
-    if problem:
-        screen.warn(problem)
-    return 0
+    for sentence in problems:
+        screen.warn(sentence)
+    return 2 if problems else 0
 
 
 def _standing(place: Home, state: State, lesson: Lesson) -> tuple[str, str]:

@@ -157,7 +157,7 @@ def test_path_in_order_with_hours(twice: Twice) -> None:
     lines = out.splitlines()
     assert code == 0
     assert [line.split()[1] for line in lines[:3]] == ["1/1", "2/3", "2/10"]
-    assert lines[-1] == "3 lessons, 3.0 h"
+    assert lines[3] == "3 lessons, 3.0 h, all essential"
 
 
 @pytest.mark.parametrize(
