@@ -865,7 +865,7 @@ def classification(columns: dict[str, list[str]], options: argparse.Namespace) -
         said = f"Better than guessing the label frequencies by {entropy - loss:.4g} nats a row."
     total = sum(each)
     if math.isinf(total):
-        said += f" {sum(map(math.isinf, each))} rows give their class a probability of 0, which costs infinity."
+        said += f" Rows that give their class a probability of 0, which costs infinity: {sum(map(math.isinf, each))}."
     worst = [("row", "target", "predicted", "p(target)", "cross-entropy", "share")]
     for i in largest(each, options.worst):
         k = labels[i]
