@@ -61,8 +61,9 @@ def _first_time(curriculum: Curriculum, place: Home, state: State) -> int:
     print(screen.bold("Twice: build every idea of AI engineering twice, and prove that the two agree."))
     lessons = list(curriculum.lessons.values())
     n, phases = len(lessons), len(curriculum.phases)
-    print(f"{n} lesson{'s' * (n != 1)} in {phases} phase{'s' * (phases != 1)}. ", end="")
-    print("You write the version from scratch; tests show where it differs from the framework's.\n")
+    count = f"{n} lesson{'s' * (n != 1)} in {phases} phase{'s' * (phases != 1)}."
+    text = f"{count} You write the version from scratch; tests show where it differs from the framework's."
+    print(*screen.wrapped(text), "", sep="\n")
     print(*(f"  {i}. {rule}" for i, rule in enumerate(_RULES, 1)), sep="\n")
     if sys.stdin.isatty() and screen.is_terminal():
         chosen = _ask_goal(curriculum)
@@ -74,7 +75,7 @@ def _first_time(curriculum: Curriculum, place: Home, state: State) -> int:
         print("\nA goal gives you the shortest way to it: twice goal LESSON ('twice list' shows all)")
     after = upcoming(curriculum, state)
     if after:
-        print(f"\nFirst: {screen.bold(after.lesson.title)} ({after.why}).")
+        print("", *screen.wrapped(f"First: {after.lesson.title}, {after.why}."), sep="\n")
         print(f"  twice show {after.lesson.name}\n  twice start {after.lesson.name}")
     print("\nAll commands: twice --help")
     return 0
