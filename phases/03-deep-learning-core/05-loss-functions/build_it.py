@@ -488,7 +488,7 @@ def cosine_embedding_loss(
     losses, slopes_a, slopes_b = [], [], []
     for a, b, y in zip(first, second, labels, strict=True):
         (length_a, unit_a), (length_b, unit_b) = _unit(a, COSINE_EPSILON), _unit(b, COSINE_EPSILON)
-        cosine = sum(map(mul, unit_a, unit_b))
+        cosine = sum(map(mul, a, b)) / (length_a * length_b)  # exactly 0 where a·b is; unit_a · unit_b may not be
         losses.append(1 - cosine if y == 1 else max(0.0, cosine - margin))
         d_cosine = -1.0 if y == 1 else 1.0 if cosine >= margin else 0.0
         slopes_a.append(_through_unit([d_cosine * v for v in unit_b], unit_a, length_a))

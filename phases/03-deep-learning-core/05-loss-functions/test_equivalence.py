@@ -432,6 +432,11 @@ def test_cosine_embedding_by_hand(build_it, use_it):
             (0.5, ([[0.0, 1 / 6], [0.0, -1 / 6]], [[0.25, 0.0], [-0.25, 0.0]])),
             **against(twin, "by hand"),
         )
+        # orthogonal, though the dot product of the two unit vectors may round to -6e-17: still at the kink
+        a, b = [0.0, 1.125, -0.75, 1.125], [0.125, 0.125, 1.875, 1.125]
+        slope = [v / math.hypot(*a) / math.hypot(*b) for v in b]
+        _, (of_a, _) = twin.cosine_embedding_loss([a], [b], [-1])
+        assert_equivalent(of_a, [slope], **against(twin, "b / (|a| |b|)"))
         _, (of_zero, _) = twin.cosine_embedding_loss([[0.0, 0.0]], [[3.0, 4.0]], [1])
         # torch's epsilon is a 32-bit float, so a length of 0 counts as 1e-6 (1 - 2e-9)
         assert_equivalent(of_zero, [[-0.6e6, -0.8e6]], rtol=1e-8, **against(twin, "b / |b| divided by 1e-6"))
