@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 GUIDE = {
     "docs/index.md": ("index.md", "Start here"),
     "docs/how-to-learn.md": ("how-to-learn.md", "How to learn"),
+    "docs/a-lesson-recorded.md": ("a-lesson-recorded.md", "A lesson, recorded"),
     "docs/glossary.md": ("glossary.md", "Glossary"),
     "outputs/README.md": ("outputs/index.md", "What lessons ship"),
 }

@@ -6,19 +6,22 @@ recording again brings it up to date.
 """
 
 import ast
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared.curriculum import HOUSE, load
 from shared.learn.outline import public
 
 PAGE = HOUSE / "docs" / "a-lesson-recorded.md"
+QUOTES = HOUSE / "docs" / "how-to-learn.md"  # shows some of the screens
 LESSON = "ml-fundamentals/linear-regression"
 WIDTH, HEIGHT = 100, 44
 _PROMPT = "$"
@@ -116,26 +119,30 @@ class Newcomer:
         self.file.write_text(text.replace(old, new, 1) if old else text, encoding="utf-8")
 
 
-def record(clone: Path, terminal: Terminal) -> list[tuple[str, str]]:
-    """The session: each step's text, and the screen after it."""
+@dataclass
+class Step:
+    """One screen: its name, what is said above it, what it shows."""
+
+    name: str
+    text: str
+    screen: str
+
+    @property
+    def fence(self) -> str:
+        return f'```text title="{self.name}"\n{self.screen}\n```'
+
+
+def record(clone: Path, terminal: Terminal) -> list[Step]:
+    """The session."""
     newcomer, steps = Newcomer(clone), []
     everything = public(newcomer.reference)
 
-    def say(text: str, screen: str) -> None:
-        steps.append((text, screen))
-        print(f"{len(steps):3}  {text.splitlines()[0][:80]}", flush=True)
-
-    say("`twice` alone says what this is, and asks for a goal.", terminal.run("twice", "backpropagation"))
-    say("The first lesson on the way:", terminal.run(f"twice start {LESSON.partition('/')[2]}"))
-    say("The file is there, and nothing is written in it yet.", terminal.run("twice check"))
-
-    terminal.clear()
-    terminal.type("twice check --watch")
+    def say(name: str, text: str, screen: str) -> None:
+        steps.append(Step(name, text, screen))
+        print(f"{len(steps):3}  {name}", flush=True)
 
     def watching() -> bool:
         return "Watching your file" in terminal.screen()
-
-    terminal.wait(watching)
 
     def after_saving(functions: Collection[str], old: str = "", new: str = "") -> str:
         before = terminal.screen()
@@ -143,47 +150,58 @@ def record(clone: Path, terminal: Terminal) -> list[tuple[str, str]]:
         terminal.wait(lambda: terminal.screen() != before and watching())
         return terminal.screen()
 
+    say("first time", "`twice` alone says what this is, and asks for a goal.", terminal.run("twice", "backpropagation"))
+    say("start", "The first lesson on the way:", terminal.run(f"twice start {LESSON.partition('/')[2]}"))
+    say("nothing written", "The file is there, and nothing is written in it yet.", terminal.run("twice check"))
+    terminal.clear()
+    terminal.type("twice check --watch")
+    terminal.wait(watching)
     say(
-        "With `--watch`, each save is checked. The first attempt at `fit_line` divides the covariance by n, and the "
-        "variance by n - 1.\nThe smallest points that show it:",
+        "a wrong value",
+        "With `--watch`, each save is checked. The first attempt at `fit_line` divides the covariance by n, and the\n"
+        "variance by n - 1. The smallest points that show it:",
         after_saving({"fit_line"}, "_dot(dx, dx) / n\n", "_dot(dx, dx) / (n - 1)\n"),
     )
-    say("Mended, and saved:", after_saving({"fit_line"}))
+    say("mended", "Mended, and saved:", after_saving({"fit_line"}))
+    colon = ("for k in range(n):", "for k in range(n)")
+    say("no Python", "Next, `solve`. A colon is missing:", after_saving({"fit_line", "solve"}, *colon))
+    endless = ("    for k in range(n):\n        pivot", "    k = 0\n    while k < n:\n        pivot")
+    say("no end", "With the colon, a loop that forgets to count:", after_saving({"fit_line", "solve"}, *endless))
     say(
-        "Next, `solve`. A colon is missing:",
-        after_saving({"fit_line", "solve"}, "for k in range(n):", "for k in range(n)"),
-    )
-    say(
-        "With the colon, a loop that forgets to count:",
-        after_saving(
-            {"fit_line", "solve"},
-            "    for k in range(n):\n        pivot",
-            "    k = 0\n    while k < n:\n        pivot",
-        ),
-    )
-    say(
-        "Elimination that runs, and takes the first row as the pivot instead of the best:",
-        after_saving(
-            {"fit_line", "solve"},
-            "pivot = max(range(k, n), key=lambda i: abs(rows[i][k]))",
-            "pivot = k",
-        ),
+        "an exception",
+        "Elimination that ends, and takes the first row as the pivot instead of the best:",
+        after_saving({"fit_line", "solve"}, "pivot = max(range(k, n), key=lambda i: abs(rows[i][k]))", "pivot = k"),
     )
     terminal.tmux("send-keys", "-t", terminal.name, "C-c")
     terminal.wait(terminal.at_prompt)
-    say("Ctrl-C, and a hint:", terminal.run("twice hint"))
+    say("hint", "Ctrl-C, and a hint:", terminal.run("twice hint"))
     newcomer.writes({"fit_line", "solve", "fit", "predict"})
-    say("With pivoting, `fit` and `predict`:", terminal.run("twice check"))
+    say("half of it", "With pivoting, `fit` and `predict`:", terminal.run("twice check"))
     newcomer.writes(everything, "n - n_features - 1)", "n - n_features)")
-    say("Everything is written. The degrees of freedom are off by one:", terminal.run("twice check"))
+    say("off by one", "Everything is written. The degrees of freedom are off by one:", terminal.run("twice check"))
     newcomer.writes(everything)
-    say("One intercept more to count, and the lesson is proven:", terminal.run("twice check"))
-    say("Where that leaves the newcomer:", terminal.run("twice"))
-    say("Five questions on what it means:", terminal.run(f"twice quiz {LESSON}", "a", "b", "c", "d", "a"))
-    say("What it is good for: real data, with both versions.", terminal.run(f"twice run {LESSON}"))
-    say("And the artifact, rebuilt with both versions:", terminal.run(f"twice ship {LESSON}"))
-    say("The map:", terminal.run("twice status"))
+    say(
+        "proven", "The intercept is an unknown too. With it counted, the lesson is proven:", terminal.run("twice check")
+    )
+    say("what is next", "Where that leaves the newcomer:", terminal.run("twice"))
+    say("quiz", "Five questions on what it means:", terminal.run(f"twice quiz {LESSON}", "a", "b", "c", "d", "a"))
+    say("run", "What it is good for: real data, with both versions.", terminal.run(f"twice run {LESSON}"))
+    say("ship", "And the artifact, rebuilt with both versions:", terminal.run(f"twice ship {LESSON}"))
+    say(
+        "break",
+        "Debugging practice, with a seed that a class can share:",
+        terminal.run(f"twice break {LESSON} --seed 1"),
+    )
+    say("give up", "Where it was:", terminal.run(f"twice break {LESSON} --give-up"))
+    say("status", "The map:", terminal.run("twice status"))
     return steps
+
+
+def refreshed(page: str, steps: Sequence[Step]) -> str:
+    """A page with each fence that has the name of a step showing that step's screen."""
+    for step in steps:
+        page = re.sub(rf'^```text title="{step.name}"\n.*?^```$', lambda _, s=step: s.fence, page, flags=re.M | re.S)  # type: ignore[misc]
+    return page
 
 
 def main() -> None:
@@ -197,8 +215,9 @@ def main() -> None:
             steps = record(folder / "twice", terminal)
         finally:
             terminal.close()
-    blocks = [f"{text}\n\n```text\n{screen.replace(name, '~')}\n```\n" for text, screen in steps]
+    blocks = [f"{step.text}\n\n{step.fence}\n" for step in steps]
     PAGE.write_text("\n".join([_INTRODUCTION, *blocks]), encoding="utf-8")
+    QUOTES.write_text(refreshed(QUOTES.read_text(encoding="utf-8"), steps), encoding="utf-8")
     print(f"{PAGE.relative_to(HOUSE)}: {len(steps)} screens")
 
 

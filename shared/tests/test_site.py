@@ -9,7 +9,7 @@ import pytest
 
 from shared.curriculum import ROOT, load
 from shared.proof.card import write_card
-from shared.site import build, check, pages
+from shared.site import build, check, pages, session
 
 LESSON = """
 title = "Lines"
@@ -306,3 +306,19 @@ def test_durations_read_as_people_say_them() -> None:
         "1 h",
         "2 h 30 min",
     ]
+
+
+def test_quoted_screens_are_those_of_the_recording() -> None:
+    fence = re.compile(r'^```text title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+    recorded = dict(fence.findall(session.PAGE.read_text(encoding="utf-8")))
+    quoted = fence.findall(session.QUOTES.read_text(encoding="utf-8"))
+    assert len(quoted) > 5
+    for name, screen in quoted:
+        assert screen, f"{name} is empty: python -m shared.site.session fills it"
+        assert screen == recorded[name], f"{name} is not what the recording shows"
+
+
+def test_a_recording_refreshes_what_quotes_it() -> None:
+    page = 'Before.\n\n```text title="a"\nold\n```\n\n```text title="b"\nkept\n```\n'
+    step = session.Step("a", "Text.", "$ twice\nnew \\1")
+    assert session.refreshed(page, [step]) == page.replace("old", "$ twice\nnew \\1")
