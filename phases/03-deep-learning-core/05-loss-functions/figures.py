@@ -31,7 +31,7 @@ def shapes() -> Figure:
             "-",
         ),
         "hinge": (build_it.hinge_loss(margins, [1] * len(margins), **KIND), VERMILION, "--"),
-        "squared error of the score": (_halved(build_it.mse_loss(margins, ones, **KIND)), GREEN, "-."),
+        "½ squared error of the score": (_halved(build_it.mse_loss(margins, ones, **KIND)), GREEN, "-."),
     }
     for column, (x, losses) in enumerate(((errors, regression), (margins, classification))):
         for name, ((loss, slope), color, style) in losses.items():
