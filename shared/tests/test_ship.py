@@ -2,6 +2,8 @@
 
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from shared.ship.artifact import (
     write_manifest,
 )
 from shared.ship.checks import check
+from shared.ship.one_file import one_file
 
 Add = Callable[..., Lesson]
 
@@ -203,3 +206,132 @@ def test_the_index_lists_finished_artifacts(lesson: Lesson, root: Path, monkeypa
     (place(lesson) / "prompt.md").write_text("changed", encoding="utf-8")
     with pytest.raises(ArtifactError, match="sha256 differs"):
         index(load(root))
+
+
+NUMERICS = """\"\"\"A lesson's code.\"\"\"
+
+import math
+import re
+from dataclasses import dataclass, field
+from operator import mul
+
+__all__ = ["area", "unused"]
+
+# in metres
+TURN = 2 * math.pi
+OTHER = 3
+
+
+@dataclass(frozen=True)
+class Circle:
+    radius: float
+
+
+def area(circle: Circle) -> float:
+    _check(circle)
+    return TURN / 2 * circle.radius**2
+
+
+def unused() -> object:
+    return re, mul, OTHER, field
+
+
+def _check(circle: Circle) -> None:  # given
+    if circle.radius < 0:
+        raise ValueError(circle)
+
+
+if __name__ == "__main__":
+    print(area(Circle(1.0)))
+"""
+COMMAND = """\"\"\"Areas of circles.\"\"\"
+
+import math
+import sys
+from dataclasses import asdict
+
+from phases.fake.the_circle.build_it import Circle, area
+
+if __name__ == "__main__":
+    print(round(area(Circle(float(sys.argv[1]))) / math.pi), asdict(Circle(3.0)))
+"""
+ONE_FILE = """#!/usr/bin/env python3
+\"\"\"Areas of circles.\"\"\"
+
+# Made from build_it.py and command.py of the lesson fake/the-circle of Twice (MIT).
+
+import math
+import sys
+from dataclasses import asdict, dataclass
+
+
+# in metres
+TURN = 2 * math.pi
+
+
+@dataclass(frozen=True)
+class Circle:
+    radius: float
+
+
+def area(circle: Circle) -> float:
+    _check(circle)
+    return TURN / 2 * circle.radius**2
+
+
+def _check(circle: Circle) -> None:
+    if circle.radius < 0:
+        raise ValueError(circle)
+
+
+if __name__ == "__main__":
+    print(round(area(Circle(float(sys.argv[1]))) / math.pi), asdict(Circle(3.0)))
+"""
+
+
+def joined(folder: Path, numerics: str, command: str) -> str:
+    (folder / "numerics.py").write_text(numerics, encoding="utf-8")
+    (folder / "command.py").write_text(command, encoding="utf-8")
+    return one_file(folder / "numerics.py", folder / "command.py")
+
+
+def test_one_file_holds_what_is_used_and_what_that_needs(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(joined(tmp_path, NUMERICS, COMMAND), encoding="utf-8")
+    assert script.read_text(encoding="utf-8") == ONE_FILE
+    done = subprocess.run([sys.executable, "-I", "-S", script, "2"], capture_output=True, encoding="utf-8", check=False)
+    assert (done.stdout, done.stderr) == ("4 {'radius': 3.0}\n", "")
+
+
+def test_one_file_takes_a_name_that_a_tuple_or_an_annotation_defines(tmp_path: Path) -> None:
+    numerics = "import math as m\nA, B = 1, 2\nC: float = m.pi\nD = 4\nE = D\n"
+    text = joined(tmp_path, numerics, '"""Doc."""\nfrom phases.a.b.build_it import B, C\nprint(B, C)\n')
+    assert text.partition("\n\n\n")[2] == "A, B = 1, 2\nC: float = m.pi\nprint(B, C)\n"
+    assert "\nimport math as m\n" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("from phases", "from pathlib", r"from one build_it, not from \[\]"),
+        ("build_it import", "use_it import", r"not from \['phases\.fake\.the_circle\.use_it'\]"),
+        ("import math\n", "from shared.data import load\n", r"not from .*'shared\.data'"),
+        ("import math\n", "import shared.data\n", "not from"),
+        ("Circle, area", "Circle, arena", "numerics.py of fake/the-circle does not define arena"),
+        ("import math\n", "import math\nTURN = 360\n", "^TURN: in numerics.py one thing, in command.py another"),
+        ("import math\n", "from decimal import Decimal as _check\n", "^_check: "),
+        ("import math\n", "import cmath as math\n", "^math: "),
+        ("import sys\n", "import sys\ndef math(): pass\n", "^math: "),
+    ],
+)
+def test_one_file_refuses_what_would_not_run(tmp_path: Path, old: str, new: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        joined(tmp_path, NUMERICS, COMMAND.replace(old, new))
+
+
+def test_one_file_refuses_what_another_lesson_has(tmp_path: Path) -> None:
+    numerics = "from phases.other.lesson.build_it import area, far\nclass Circle: pass\ndef g(): return far\n"
+    command = '"""Doc."""\nfrom phases.fake.the_circle.build_it import {}\n'
+    assert "far" not in joined(tmp_path, numerics, command.format("Circle"))
+    with pytest.raises(ValueError, match="takes far from another module"):
+        joined(tmp_path, numerics, command.format("g"))

@@ -23,7 +23,6 @@ from typing import Any
 
 Vector = list[float]
 Matrix = list[list[float]]
-
 # What counts as nothing beside the whole: a pivot beside the largest entry of its matrix (among correlations, the
 # share of a feature's variance that those before it leave unexplained), a feature's range beside its largest value.
 TOLERANCE = 1e-12
@@ -39,51 +38,6 @@ class LinearModel:
 
     intercept: float
     coefficients: Vector
-
-
-def fit_line(x: Sequence[float], y: Sequence[float]) -> LinearModel:
-    """The least-squares line through points: slope = covariance(x, y) / variance(x); it passes through the means.
-
-    Args:
-        x: n_samples values of the one feature.
-        y: n_samples values of the target.
-
-    Returns:
-        A model with one coefficient, the slope.
-
-    Raises:
-        ValueError: `x` is not as long as `y`; there are fewer than two points; a value is NaN or larger in size
-            than `LARGEST` (so also if infinite); `x` is constant: max - min is at most TOLERANCE * max(|x|)
-            or at most 1 / LARGEST.
-    """
-    _check_points(x, y)
-    n, mean_x, mean_y = len(x), _mean(x), _mean(y)
-    dx, dy = [xi - mean_x for xi in x], [yi - mean_y for yi in y]
-    covariance, variance = _dot(dx, dy) / n, _dot(dx, dx) / n
-    slope = covariance / variance
-    return LinearModel(mean_y - slope * mean_x, [slope])
-
-
-def solve(A: Sequence[Sequence[float]], b: Sequence[float]) -> Vector:
-    """The x with ``A x = b``, by Gaussian elimination with partial pivoting (Golub & Van Loan, section 3.4).
-
-    Args:
-        A: n × n; left unchanged.
-        b: n numbers; left unchanged.
-
-    Returns:
-        n numbers.
-
-    Raises:
-        ValueError: `A` is empty, ragged or not square, or `b` is not as long; a value is NaN or larger in size
-            than `LARGEST`; `A` is singular: the best pivot of a column is, in size, at most
-            TOLERANCE * the largest size of an entry of `A` as given.
-    """
-    _check_data(A, b, "A", "b")
-    n = len(A)
-    if len(A[0]) != n:
-        raise ValueError(f"A is {n} × {len(A[0])}: expected as many columns as rows")
-    return _eliminate(A, b, "A is singular: column {} is a combination of the columns before it")
 
 
 def _eliminate(A: Sequence[Sequence[float]], b: Sequence[float], refusal: str) -> Vector:
@@ -275,17 +229,6 @@ def _check_training(X: Sequence[Sequence[float]], y: Sequence[float]) -> None:
     for j, column in enumerate(_columns(X)):
         if _is_constant(column):
             raise ValueError(f"feature {j} is constant ({column[0]}): no slope can be told from it")
-
-
-def _check_points(x: Sequence[float], y: Sequence[float]) -> None:
-    if len(x) != len(y):
-        raise ValueError(f"x has {len(x)} values and y {len(y)}: expected as many")
-    if len(x) < 2:
-        raise ValueError(f"x has {len(x)} values: a line needs at least two points")
-    _check_numbers(x, "x")
-    _check_numbers(y, "y")
-    if _is_constant(x):
-        raise ValueError(f"x is constant ({x[0]}): no slope can be told from it")
 
 
 def _is_constant(values: Sequence[float]) -> bool:

@@ -25,8 +25,6 @@ from typing import Any
 
 
 Vector = list[float]
-
-
 Matrix = list[list[float]]
 
 
@@ -173,8 +171,6 @@ def _check_learning_rate(learning_rate: float) -> None:
 
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "."}
-
-
 EXAMPLES = """examples:
   python separable.py iris.csv --target species --positive setosa
   python separable.py iris.csv --target species --positive virginica --max-epochs 5000 --json

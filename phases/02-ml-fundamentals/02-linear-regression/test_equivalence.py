@@ -16,10 +16,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from phases.ml_fundamentals.linear_regression import ship_it
 
 from shared.proof import assert_equivalent, assert_same_error, examples
 from shared.proof import strategies as some
+from shared.ship.one_file import one_file
 
 HERE = Path(__file__).parent
 
@@ -749,8 +749,7 @@ def test_tool_says_what_is_wrong(build_it: ModuleType, regress: Run, content, ar
 def test_shipped_tool_stands_alone(build_it: ModuleType, tmp_path: Path) -> None:
     """One file from build_it.py and tool.py, run by a bare interpreter, reading standard input."""
     file = tmp_path / "regress.py"
-    sources = [Path(path).read_text(encoding="utf-8") for path in (build_it.__file__, HERE / "tool.py")]
-    file.write_text(ship_it.one_file(*sources), encoding="utf-8")
+    file.write_text(one_file(Path(build_it.__file__), HERE / "tool.py"), encoding="utf-8")
     command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(file), "-", "--target", "y"]
     done = subprocess.run(command, input=CSV, capture_output=True, encoding="utf-8", check=False)
     assert done.stderr == ""

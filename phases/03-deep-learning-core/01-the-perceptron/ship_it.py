@@ -1,6 +1,5 @@
 """Ask of real data whether a line separates them, and ship a tool that asks it of any CSV file."""
 
-import ast
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +8,7 @@ from typing import Any
 from phases.deep_learning_core.the_perceptron.tool import standardized
 
 from shared.data import Table, load
+from shared.ship.one_file import one_file
 
 HERE = Path(__file__).parent
 
@@ -18,8 +18,8 @@ GATES = {"AND": [0, 0, 0, 1], "OR": [0, 1, 1, 1], "XOR": [0, 1, 1, 0]}
 
 def ship(twin: ModuleType, folder: Path) -> dict[str, Any]:
     """Learn gates and irises with `twin`, write the tool into `folder`, and return what was measured."""
-    sources = [(HERE / name).read_text(encoding="utf-8") for name in ("build_it.py", "tool.py")]
-    (folder / "separable.py").write_text(one_file(*sources), encoding="utf-8", newline="\n")
+    program = one_file(HERE / "build_it.py", HERE / "tool.py")
+    (folder / "separable.py").write_text(program, encoding="utf-8", newline="\n")
     iris = load("iris")
     (folder / "iris.csv").write_text(with_class_names(iris), encoding="utf-8", newline="\n")
 
@@ -54,52 +54,3 @@ def with_class_names(table: Table) -> str:
     """A table as CSV text, with the class of each row by its name."""
     lines = [[*(f"{value:g}" for value in row[:-1]), table.classes[row[-1]]] for row in table.rows]
     return "".join(",".join(line) + "\n" for line in [table.columns, *lines])
-
-
-def one_file(numerics: str, command: str) -> str:
-    """A script that needs no other file: the command, and what it uses of build_it.py.
-
-    Args:
-        numerics: the source of build_it.py.
-        command: the source of tool.py, which imports names from build_it.
-    """
-    docstring = ast.get_docstring(ast.parse(command), clean=False)
-    ours, theirs = parts(command), parts(numerics)
-    wanted = names_in("\n".join(part for part in ours if part.startswith("from phases.")))
-    while more := {name for part in theirs if defined(part) & wanted for name in names_in(part)} - wanted:
-        wanted |= more
-    code = [part.replace("  # given\n", "\n") for part in theirs if defined(part) & wanted]
-    code += [part for part in ours if not part.startswith(("import ", "from ", '"""'))]
-    used = names_in("\n".join(code))
-    imports = {part for part in theirs + ours if part.startswith(("import ", "from ")) and names_in(part) & used}
-    in_order = sorted(
-        (part for part in imports if "phases." not in part), key=lambda part: (part.startswith("from "), part)
-    )
-    origin = "# Made from build_it.py and tool.py of the lesson deep-learning-core/the-perceptron of Twice (MIT)."
-    head = f'#!/usr/bin/env python3\n"""{docstring}"""\n\n{origin}\n\n' + "\n".join(in_order)
-    return "\n\n\n".join([head, *code]) + "\n"
-
-
-def parts(source: str) -> list[str]:
-    """The text of each statement at the top of a module, decorators included."""
-    lines = source.splitlines()
-    found = []
-    for node in ast.parse(source).body:
-        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-        found.append("\n".join(lines[first - 1 : node.end_lineno]))
-    return found
-
-
-def defined(part: str) -> set[str]:
-    """The function, class or constant that a statement at the top of a module makes."""
-    [node] = ast.parse(part).body
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return {node.name}
-    return {target.id for target in getattr(node, "targets", []) if isinstance(target, ast.Name)}
-
-
-def names_in(source: str) -> set[str]:
-    """Every name that a piece of code uses or imports."""
-    nodes = list(ast.walk(ast.parse(source)))
-    imported = {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
-    return imported | {node.id for node in nodes if isinstance(node, ast.Name)}

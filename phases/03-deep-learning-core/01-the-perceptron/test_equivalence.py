@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from phases.deep_learning_core.the_perceptron import ship_it, tool
+from phases.deep_learning_core.the_perceptron import tool
 from sklearn import linear_model
 
 from shared.data import load
 from shared.proof import assert_equivalent, assert_same_error, examples
 from shared.proof import strategies as some
+from shared.ship.one_file import one_file
 
 HERE = Path(__file__).parent
 
@@ -710,8 +711,7 @@ def test_tool_says_what_is_wrong(separable, content, arguments, complaint):
 def test_shipped_tool_stands_alone(build_it, tmp_path):
     """One file from build_it.py and tool.py, run by a bare interpreter, reading standard input."""
     file = tmp_path / "separable.py"
-    sources = [Path(path).read_text(encoding="utf-8") for path in (build_it.__file__, HERE / "tool.py")]
-    file.write_text(ship_it.one_file(*sources), encoding="utf-8")
+    file.write_text(one_file(Path(build_it.__file__), HERE / "tool.py"), encoding="utf-8")
     command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(file), "-", "--target", "y"]
     done = subprocess.run(command, input=table(INPUTS, OR), capture_output=True, encoding="utf-8", check=False)
     assert (done.returncode, done.stderr) == (0, "")

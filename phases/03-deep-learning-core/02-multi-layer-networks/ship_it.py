@@ -1,12 +1,12 @@
 """Read digits with a network whose weights nobody trained, and ship a tool that says how large a network is."""
 
-import ast
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from shared.data import load
+from shared.ship.one_file import one_file
 
 HERE = Path(__file__).parent
 MNIST = [784, 128, 64, 10]
@@ -41,49 +41,10 @@ def tournament(twin: ModuleType, means: list[list[float]]) -> list[Any]:
     ]  # class k is second in k pairs
 
 
-def one_file(numerics: str, command: str) -> str:
-    """A script that needs no other file: what the command takes from build_it.py, and the command.
-
-    Args:
-        numerics: the source of build_it.py.
-        command: the source of tool.py, which imports from build_it.
-    """
-    tree = ast.parse(command)
-    [borrowed] = [node for node in tree.body if ast.unparse(node).startswith("from phases.")]
-    wanted, chosen = {alias.name for alias in borrowed.names}, []
-    definitions = [node for node in ast.parse(numerics).body if not isinstance(node, ast.If)]
-    while new := [node for node in definitions if node not in chosen and _binds(node) & wanted]:
-        chosen += new
-        wanted |= {inner.id for node in new for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-    imports = (ast.Import, ast.ImportFrom)
-    head = [node for node in [*chosen, *tree.body[1:]] if isinstance(node, imports) and node is not borrowed]
-    code = [node for node in definitions if node in chosen and not isinstance(node, imports)]
-    own = [node for node in tree.body[1:] if not isinstance(node, imports)]
-    in_order = sorted({ast.unparse(node) for node in head}, key=lambda line: (line.startswith("from "), line))
-    text = [_source(numerics, node) for node in code] + [_source(command, node) for node in own]
-    origin = "# Made from build_it.py and tool.py of the lesson deep-learning-core/multi-layer-networks of Twice (MIT)."
-    start = f'#!/usr/bin/env python3\n"""{ast.get_docstring(tree, clean=False)}"""\n\n{origin}\n\n'
-    return start + "\n\n\n".join(["\n".join(in_order), *text]) + "\n"
-
-
-def _binds(node: ast.stmt) -> set[str]:
-    """The names that a statement defines or imports."""
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return {alias.asname or alias.name for alias in node.names}
-    if isinstance(node, ast.Assign):
-        return {target.id for target in node.targets if isinstance(target, ast.Name)}
-    return {node.name} if isinstance(node, ast.FunctionDef | ast.ClassDef) else set()
-
-
-def _source(text: str, node: ast.stmt) -> str:
-    return "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno]).replace("  # given\n", "\n")
-
-
 def ship(twin: ModuleType, folder: Path) -> dict[str, Any]:
     """Compare every handwritten digit with ten mean images in a 64-45-10 network; write the tool into `folder`."""
-    numerics = (HERE / "build_it.py").read_text(encoding="utf-8")
-    command = (HERE / "tool.py").read_text(encoding="utf-8")
-    (folder / "network-size.py").write_text(one_file(numerics, command), encoding="utf-8", newline="\n")
+    program = one_file(HERE / "build_it.py", HERE / "tool.py")
+    (folder / "network-size.py").write_text(program, encoding="utf-8", newline="\n")
 
     X, labels = load("digits").split()
     kept = [i for i in range(len(X)) if i % 5]

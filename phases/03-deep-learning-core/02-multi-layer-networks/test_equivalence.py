@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from shared.proof import assert_equivalent, assert_same_error, examples
 from shared.proof import strategies as some
+from shared.ship.one_file import one_file
 
 ACTIVATIONS = ["identity", "step", "sigmoid", "tanh", "relu"]
 TORCH = {"identity": torch.nn.Identity, "sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
@@ -501,9 +502,8 @@ def test_refused(build_it, use_it, what):
 def tool(use_it, tmp_path):
     """The tool that ships, made anew."""
     ship_it = importlib.import_module(use_it.__name__.replace("use_it", "ship_it"))
-    sources = [(ship_it.HERE / name).read_text(encoding="utf-8") for name in ("build_it.py", "tool.py")]
     file = tmp_path / "network_size.py"
-    file.write_text(ship_it.one_file(*sources), encoding="utf-8")
+    file.write_text(one_file(ship_it.HERE / "build_it.py", ship_it.HERE / "tool.py"), encoding="utf-8")
     spec = importlib.util.spec_from_file_location("shipped_network_size", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
