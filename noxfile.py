@@ -16,6 +16,7 @@ GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
 PHASES = sorted(group.removeprefix("phase-") for group in GROUPS if group.startswith("phase-"))
 FIRST_PHASES = [phase for phase in PHASES if phase <= "02"]  # all that needs no torch
 LESSON = "ml-fundamentals/linear-regression"
+OWN_LESSONS = {"TWICE_ROOT": ""}  # whichever repository's the shell is set to
 
 
 def packages(*groups: str) -> list[str]:
@@ -52,7 +53,7 @@ def learn(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Prove every lesson, and test what they lean on. `-- --thorough` draws fresh inputs and more of them."""
     install(session, "test", "all")
-    session.run("pytest", "-n", "auto", "--dist", "worksteal", "-q", *session.posargs)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", "-q", *session.posargs, env=OWN_LESSONS)
 
 
 def _phase(number: str) -> None:
@@ -61,7 +62,7 @@ def _phase(number: str) -> None:
         install(session, "test", f"phase-{number}")
         session.run(
             "pytest", "-n", "auto", "--dist", "worksteal", "-q", "phases", "shared/proof/test_contract.py",
-            "--lesson", number, *session.posargs,
+            "--lesson", number, *session.posargs, env=OWN_LESSONS,
         )  # fmt: skip
 
     prove_phase.__doc__ = f"Prove the lessons of phase {number} with only that phase's packages installed."
