@@ -8,6 +8,7 @@ the next. Where the system cannot fork (Windows), it judges one job itself and e
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import mmap
@@ -59,10 +60,12 @@ def _fork(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int, fol
     stacks = folder / f"stacks{shard}"
     marks = mmap.mmap(-1, mmap.PAGESIZE)
     exit_now = os._exit
+    gc.freeze()  # what the frameworks made is not looked through again and again in each child
     pid = os.fork()
     if pid == 0:
         code = 70
         try:
+            gc.set_threshold(100_000, 50, 50)
             import faulthandler  # noqa: PLC0415  # used in children only
 
             os.close(reading)

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import statsmodels.api as sm
 from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_X_y
+from statsmodels.regression.linear_model import OLS  # less to import than statsmodels.api
+from statsmodels.tools import add_constant
 
 __all__ = ["LinearModel", "fit", "fit_line", "predict", "r_squared", "residuals", "solve", "standard_errors"]
 
@@ -86,7 +87,7 @@ def standard_errors(X: Sequence[Sequence[float]], y: Sequence[float]) -> Vector:
     if len(X) <= X.shape[1] + 1:
         raise ValueError(f"X has {len(X)} rows: expected more than the {X.shape[1] + 1} unknowns")
     scaler, Z = _standardize(X)
-    results = sm.OLS(y, sm.add_constant(Z)).fit()
+    results = OLS(y, add_constant(Z)).fit()
     origin = scaler.transform(np.zeros((1, X.shape[1])))
     of_intercept = results.get_prediction(np.insert(origin, 0, 1, axis=1)).se_mean
     return [*of_intercept.tolist(), *(results.bse[1:] / scaler.scale_).tolist()]
