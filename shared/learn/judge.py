@@ -196,7 +196,7 @@ class Judge:
         try:
             self.module = importlib.import_module(lesson.module("build_it"))
         except BaseException as error:
-            self.say("import_failed", **self._error(error))
+            self.say("import_failed", **self._error(error), code=self._digest())
             return False
         finally:
             self.inside = False
@@ -214,9 +214,12 @@ class Judge:
         for path in self.job.paths:
             self._record(self.twin, path, self.used)
         earlier = [name for name, file in self.job.earlier.items() if file in _loaded_files()]
-        code = hashlib.sha256(self.job.file.read_bytes()).hexdigest()
-        self.say("imported", missing=missing, printed=printed, earlier=earlier, code=code)
+        self.say("imported", missing=missing, printed=printed, earlier=earlier, code=self._digest())
         return True
+
+    def _digest(self) -> str:
+        """Of the learner's file as it is after its import: if this is what it was before, then that was imported."""
+        return hashlib.sha256(self.job.file.read_bytes()).hexdigest()
 
     def _record(self, module: ModuleType, path: str, calls: list[Call]) -> bool:
         """Put a recorder in the place of the function or method at `path`; False where there is none."""
@@ -439,7 +442,7 @@ class Judge:
 
     def _place(self, error: BaseException) -> dict[str, Any]:
         files = {str(self.job.file): "", **{file: name for name, file in self.job.earlier.items()}}
-        found: dict[str, Any] = {"file": "", "line": 0, "code": "", "lesson": "", "path": None}
+        found: dict[str, Any] = {"file": "", "line": 0, "lesson": "", "path": None}
         if isinstance(error, SyntaxError) and error.filename in files:
             return {**found, "file": error.filename, "line": error.lineno or 0, "lesson": files[error.filename]}
         for frame, line in traceback.walk_tb(error.__traceback__):

@@ -45,6 +45,7 @@ def parsed(source: bytes) -> dict[str, tuple[int, bool]]:
     Raises:
         BadSourceError: where it is no Python.
     """
+    _check_nul(source)
     try:
         return outline(source.decode())
     except SyntaxError as error:
@@ -55,6 +56,13 @@ def parsed(source: bytes) -> dict[str, tuple[int, bool]]:
         ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise BadSourceError(0, 0, str(error) or type(error).__name__) from None
+
+
+def _check_nul(source: bytes) -> None:
+    """Python's own sentence names no line."""
+    if b"\0" in source:
+        line = source[: source.index(b"\0")].count(b"\n") + 1
+        raise BadSourceError(line, 0, "there is a NUL byte here, which no Python text has (is it saved as UTF-16?)")
 
 
 class WarmProcess:

@@ -116,6 +116,8 @@ def _facts(lesson: Lesson, phase: Phase, curriculum: Curriculum, link: Link) -> 
 def _commands(lesson: Lesson) -> str:
     return _fence(
         'sh title="In the terminal"',
+        f"# your own version: the signatures, the bodies left to you\ntwice start {lesson.name}\n"
+        f"# yours against the framework's, at each save\ntwice check {lesson.name} --watch\n"
         f"# both versions on real data, side by side\ntwice run {lesson.name}\n"
         f"# the tests that show that they agree\ntwice prove {lesson.name}",
     )

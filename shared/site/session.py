@@ -21,7 +21,7 @@ from shared.curriculum import HOUSE, load
 from shared.learn.outline import public
 
 PAGE = HOUSE / "docs" / "a-lesson-recorded.md"
-QUOTES = HOUSE / "docs" / "how-to-learn.md"  # shows some of the screens
+QUOTES = (HOUSE / "docs" / "how-to-learn.md", HOUSE / "README.md")  # show some of the screens
 LESSON = "ml-fundamentals/linear-regression"
 WIDTH, HEIGHT = 100, 44
 _PROMPT = "$"
@@ -217,7 +217,8 @@ def main() -> None:
             terminal.close()
     blocks = [f"{step.text}\n\n{step.fence}\n" for step in steps]
     PAGE.write_text("\n".join([_INTRODUCTION, *blocks]), encoding="utf-8")
-    QUOTES.write_text(refreshed(QUOTES.read_text(encoding="utf-8"), steps), encoding="utf-8")
+    for quotes in QUOTES:
+        quotes.write_text(refreshed(quotes.read_text(encoding="utf-8"), steps), encoding="utf-8")
     print(f"{PAGE.relative_to(HOUSE)}: {len(steps)} screens")
 
 

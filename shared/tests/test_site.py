@@ -311,7 +311,7 @@ def test_durations_read_as_people_say_them() -> None:
 def test_quoted_screens_are_those_of_the_recording() -> None:
     fence = re.compile(r'^```text title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
     recorded = dict(fence.findall(session.PAGE.read_text(encoding="utf-8")))
-    quoted = fence.findall(session.QUOTES.read_text(encoding="utf-8"))
+    quoted = [found for page in session.QUOTES for found in fence.findall(page.read_text(encoding="utf-8"))]
     assert len(quoted) > 5
     for name, screen in quoted:
         assert screen, f"{name} is empty: python -m shared.site.session fills it"

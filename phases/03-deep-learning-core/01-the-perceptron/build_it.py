@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from operator import add
 
 __all__ = [
     "Perceptron",
@@ -41,7 +40,7 @@ class Training:
 
     Attributes:
         perceptrons: the perceptron after each epoch (one pass over all samples, in order).
-        mistakes: the number of samples in each epoch at which the weights moved; 0 in the last one if a line was found.
+        mistakes: how many were made in each epoch; 0 in the last one if a line was found.
     """
 
     perceptrons: list[Perceptron]
@@ -49,7 +48,7 @@ class Training:
 
 
 def _score(perceptron: Perceptron, x: Vector) -> float:
-    """w · x + b, rounded after each term as scikit-learn does; sum() rounds otherwise since Python 3.12."""
+    """w · x + b, rounded after each term as scikit-learn does; sum() rounds otherwise from Python 3.12 on."""
     score = 0.0
     for w, value in zip(perceptron.weights, x, strict=True):
         score += w * value
@@ -58,6 +57,8 @@ def _score(perceptron: Perceptron, x: Vector) -> float:
 
 def scores(perceptron: Perceptron, X: Matrix) -> Vector:
     """w · x + b for each row x of X: positive on one side of the line, negative on the other, 0 on it.
+
+    The products are added from the first to the last, then the bias.
 
     Args:
         perceptron: with n_features weights.
@@ -80,7 +81,7 @@ def predict(perceptron: Perceptron, X: Matrix) -> list[int]:
 
 
 def _learn(perceptron: Perceptron, x: Vector, label: int, learning_rate: float) -> Perceptron:
-    """The rule itself: the same object where x is no mistake."""
+    """The rule without checks; the same object where x is no mistake."""
     t = 1 if label else -1
     if t * _score(perceptron, x) <= 0:
         step = learning_rate * t
@@ -126,7 +127,8 @@ def train_epoch(
         learning_rate: η.
 
     Returns:
-        The perceptron after the last row, and the number of mistakes on the way.
+        The perceptron after the last row, and the number of mistakes on the way. One whose move rounding swallows is a
+        mistake too.
 
     Raises:
         ValueError: as `update`, or X and y differ in length.
@@ -181,15 +183,19 @@ def mistake_bound(separator: Perceptron, X: Matrix, y: list[int]) -> float:
         y: n_samples labels, 0 and 1, each at least once.
 
     Raises:
-        ValueError: X or y is bad as in `fit`, or a row is not strictly on its side.
+        ValueError: X or y is bad as in `fit`, a row is not strictly on its side, or the bound is beyond what a float
+            holds.
     """
     _check_data(X, y, 2)
     signed = [score if label else -score for score, label in zip(scores(separator, X), y, strict=True)]
     if min(signed) <= 0:
-        raise ValueError(f"separator must have every row on its side, got row {signed.index(min(signed))} on the other")
-    margin = min(signed) / math.hypot(*separator.weights, separator.bias)
+        row = signed.index(min(signed))
+        raise ValueError(f"separator must have every row strictly on its side, got row {row} on the line or beyond")
     longest = max(math.hypot(*x, 1.0) for x in X)
-    return (longest / margin) ** 2
+    ratio = longest * math.hypot(*separator.weights, separator.bias) / min(signed)  # R / γ
+    if not math.isfinite(ratio * ratio):
+        raise ValueError(f"the bound must stay finite, got the square of {ratio}: scale the features down")
+    return ratio * ratio
 
 
 def fit_averaged(X: Matrix, y: list[int], *, learning_rate: float = 1.0, n_epochs: int) -> Perceptron:
@@ -202,7 +208,7 @@ def fit_averaged(X: Matrix, y: list[int], *, learning_rate: float = 1.0, n_epoch
         n_epochs: how many, at least 1; there is no early end, since a long stay of the same weights is their merit.
 
     Raises:
-        ValueError: as `fit`.
+        ValueError: as `fit`, or the sum grows beyond what a float holds.
     """
     _check_data(X, y, 2)
     _check_count("n_epochs", n_epochs)
@@ -211,9 +217,9 @@ def fit_averaged(X: Matrix, y: list[int], *, learning_rate: float = 1.0, n_epoch
     for _ in range(n_epochs):
         for x, label in zip(X, y, strict=True):
             perceptron = update(perceptron, x, label, learning_rate=learning_rate)
-            total = list(map(add, total, [*perceptron.weights, perceptron.bias]))
+            total = [so_far + v for so_far, v in zip(total, [*perceptron.weights, perceptron.bias], strict=True)]
     *weights, bias = (value / (n_epochs * len(X)) for value in total)
-    return Perceptron(weights, bias)
+    return _in_range(Perceptron(weights, bias))
 
 
 def fit_one_vs_rest(X: Matrix, y: list[int], *, learning_rate: float = 1.0, n_epochs: int) -> list[Perceptron]:
@@ -221,7 +227,8 @@ def fit_one_vs_rest(X: Matrix, y: list[int], *, learning_rate: float = 1.0, n_ep
 
     Args:
         X: n_samples × n_features.
-        y: n_samples classes from 0 to n_classes - 1, each at least once; n_classes is at least 3.
+        y: n_samples classes from 0 to n_classes - 1, each at least once; n_classes, the number of different labels, is
+            at least 3. So 0, 1 and 3 are refused.
         learning_rate: η.
         n_epochs: how many for each perceptron, at least 1.
 

@@ -144,6 +144,14 @@ def test_the_default_learning_rate_is_1(build_it, use_it):
     assert_equivalent(*(twin.fit_one_vs_rest(rows, y, n_epochs=5) for twin in (build_it, use_it)))
 
 
+def test_a_move_lost_in_rounding_is_still_a_mistake(build_it):
+    """In float64 2⁶⁰ - 1 is 2⁶⁰: nothing changes, and yet the epoch was not clean."""
+    before = build_it.Perceptron([1.0], 2.0**60)
+    after, mistakes = build_it.train_epoch(before, [[0.0]], [0])
+    assert after == before
+    assert mistakes == 1, "count mistakes, not changes: rounding swallowed this move, but the row is still wrong"
+
+
 def test_values_are_frozen(build_it, use_it):
     for twin in (build_it, use_it):
         for value, name in ((twin.Perceptron([1.0], 0.0), "bias"), (twin.Training([], []), "mistakes")):
@@ -266,14 +274,18 @@ def test_mistake_bound_by_hand(build_it, use_it):
             assert_equivalent(found, bound, **against(twin, "by hand"))
         far = twin.mistake_bound(twin.Perceptron([1.0], 0.0), [[1000.0], [-0.125]], [1, 0])
         assert_equivalent(far, (1000.0**2 + 1) * 64, **against(twin, "by hand"))
+        huge = twin.mistake_bound(twin.Perceptron([1.0], 0.0), [[1e200], [-1e200]], [1, 0])
+        assert_equivalent(huge, 1.0, **against(twin, "by hand"))
 
 
-def test_the_bound_can_be_reached(build_it):
-    """x = ±1 and the line through 0: R² = 2 and γ = 1. The rows (1, 1) and (-1, 1) are at right angles."""
-    X, y = [[1.0], [-1.0]], [1, 0]
-    bound = build_it.mistake_bound(build_it.Perceptron([1.0], 0.0), X, y)
-    assert_equivalent(bound, 2.0, names=("build_it", "by hand"))
-    assert build_it.fit(X, y).mistakes == [2, 0]
+@pytest.mark.parametrize("X", [[[1], [-1]], [[1, 1, 1], [-1, 1, -1], [1, -1, -1], [-1, -1, 1]]], ids=["two", "four"])
+def test_the_bound_can_be_reached(build_it, X):
+    """With the constant, these n rows have one length and stand at right angles: n mistakes, and the bound is n."""
+    n, y = len(X), [1, 0, 0, 1][: len(X)]
+    signed = [[value if label else -value for value in [*x, 1]] for x, label in zip(X, y, strict=True)]
+    *weights, bias = map(sum, zip(*signed, strict=True))
+    assert_equivalent(build_it.mistake_bound(build_it.Perceptron(weights, bias), X, y), n, names=("build_it", "by hand"))
+    assert build_it.fit(X, y).mistakes == [n, 0]
 
 
 @given(samples(), rates)
@@ -502,6 +514,8 @@ def test_overflow_is_refused(build_it, use_it):
         lambda twin: twin.train_epoch(twin.Perceptron(zero, 0.0), X, y, learning_rate=10.0),
         lambda twin: twin.fit(X, y, learning_rate=10.0),
         lambda twin: twin.fit_averaged(X, y, learning_rate=10.0, n_epochs=1),
+        lambda twin: twin.fit_averaged(X, y, n_epochs=1),
+        lambda twin: twin.mistake_bound(twin.Perceptron([1.0], 0.0), [[1e200], [-1e-200]], y),
         lambda twin: twin.fit_one_vs_rest([*X, [0.0]], [0, 1, 2], learning_rate=10.0, n_epochs=2),
     ):
         assert_same_error(call, build_it, use_it)
@@ -516,6 +530,7 @@ def test_messages_say_where(build_it):
         (lambda: build_it.fit([[1.0], [2.0]], [1, 1]), "0 to 1.*none of 0"),
         (lambda: build_it.fit([[1.0], [2.0]], [0, 5]), "0 to 1.*5"),
         (lambda: build_it.mistake_bound(perceptron, [[1.0, 2.0], [1.0, 1.0]], [0, 1]), "row 1"),
+        (lambda: build_it.fit_averaged([[1e308], [-1e308]], [1, 0], n_epochs=1), "finite.*inf"),
         (lambda: build_it.predict_class([perceptron], [[1.0, 2.0]]), "two.*1"),
         (lambda: build_it.fit_one_vs_rest([[1.0], [2.0]], [0, 1], n_epochs=1), "three.*2"),
     ):
@@ -530,7 +545,7 @@ Run = Callable[..., SimpleNamespace]
 
 def tool_on(build_it: ModuleType) -> ModuleType:
     """tool.py, with the functions of the build_it under test."""
-    for name in ("Perceptron", "predict", "scores", "train_epoch", "update"):
+    for name in ("Perceptron", "predict", "train_epoch", "update"):
         setattr(tool, name, getattr(build_it, name))
     return tool
 
@@ -571,6 +586,10 @@ def test_tool_says_yes(separable):
     weights, bias = [Fraction(run.json["weights"][f"x{j}"]) for j in range(4)], Fraction(run.json["bias"])
     signed = [bias + sum(w * v for w, v in zip(weights, x, strict=True)) for x in X]
     assert [score > 0 for score in signed] == [label == 1 for label in y] and all(signed)
+    length = np.linalg.norm([float(w) for w in weights] * np.std(np.array(X, dtype=float), axis=0))
+    distances = [abs(float(score)) / length for score in signed]
+    assert run.json["distance"] == pytest.approx(min(distances), rel=1e-9)
+    assert run.json["nearest_row"] == distances.index(min(distances)) + 2
     assert (run.json["rows"], run.json["positive_rows"], run.json["positive"]) == (150, 50, "1")
     assert "separable: yes" in separable(text).out
 

@@ -13,14 +13,14 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from phases.deep_learning_core.the_perceptron.build_it import Perceptron, predict, scores, train_epoch, update
+from phases.deep_learning_core.the_perceptron.build_it import Perceptron, predict, train_epoch, update
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "."}
 EXAMPLES = """examples:
@@ -132,14 +132,16 @@ def standardized(X: list[list[float]]) -> tuple[list[list[float]], list[float], 
     return scaled, means, deviations
 
 
-def separates(line: Perceptron, rows: list[list[Fraction]], y: list[int]) -> bool:
-    """Whether every row is strictly on its side, without any rounding."""
+def exact_scores(line: Perceptron, rows: list[list[Fraction]]) -> Iterator[Fraction]:
+    """w · x + b for each row, without any rounding."""
     weights, bias = [Fraction(w) for w in line.weights], Fraction(line.bias)
-    for row, label in zip(rows, y, strict=True):
-        score = sum((w * value for w, value in zip(weights, row, strict=True)), bias)
-        if not (score > 0 if label else score < 0):
-            return False
-    return True
+    for row in rows:
+        yield sum((w * value for w, value in zip(weights, row, strict=True)), bias)
+
+
+def separates(line: Perceptron, rows: list[list[Fraction]], y: list[int]) -> bool:
+    """Whether every row is strictly on its side."""
+    return all(score > 0 if label else score < 0 for score, label in zip(exact_scores(line, rows), y, strict=True))
 
 
 def in_few_digits(
@@ -244,7 +246,8 @@ def examine(table: Table, positive: str, max_epochs: int) -> dict[str, Any]:
     if line:
         result["weights"] = dict(zip(table.names, line.weights, strict=True))
         result["bias"] = line.bias
-        distances = [abs(score) / math.hypot(*run.line.weights) for score in scores(run.line, X)]
+        length = math.hypot(*(w * s for w, s in zip(line.weights, deviations, strict=True)))  # in standardized columns
+        distances = [abs(float(score)) / length for score in exact_scores(line, table.rows)]
         result["distance"] = min(distances)
         result["nearest_row"] = table.row_numbers[distances.index(min(distances))]
         return result
@@ -276,14 +279,16 @@ def as_text(result: dict[str, Any]) -> str:
                 f"The class is {positive} where this sum is above 0, and in no other row:",
                 *(f"  {value:{width}g}  {name}" for name, value in terms.items()),
                 "",
-                f"Nearest to the line is row {result['nearest_row']}: {result['distance']:.2g} standard deviations.",
+                f"Nearest to the line is row {result['nearest_row']} (row 1 is the header): "
+                f"{result['distance']:.2g} standard deviations.",
             ]
         )
     if result["separable"] is False:
         lines += [
             f"separable: no ({effort})",
             "",
-            "The proof: these rows, each taken so many times, add up to the same in every column.",
+            "The proof: these rows (row 1 is the header), each taken so many times, add up to the same in every "
+            "column.",
             f"  {positive}: " + ", ".join(f"row {row} × {n}" for row, n in result["mixture"].items()),
             "  the rest: " + ", ".join(f"row {row} × {n}" for row, n in result["same_mixture"].items()),
         ]

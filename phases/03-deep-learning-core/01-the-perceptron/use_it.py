@@ -50,7 +50,7 @@ class Training:
 
     Attributes:
         perceptrons: the perceptron after each epoch (one pass over all samples, in order).
-        mistakes: the number of samples in each epoch at which the weights moved; 0 in the last one if a line was found.
+        mistakes: how many were made in each epoch; 0 in the last one if a line was found.
     """
 
     perceptrons: list[Perceptron]
@@ -102,10 +102,13 @@ def mistake_bound(separator: Perceptron, X: Matrix, y: list[int]) -> float:
     samples, labels = _data(X, y, 2)
     signed = np.where(labels == 1, 1, -1) * _estimator([separator]).decision_function(samples)
     if signed.min() <= 0:
-        raise ValueError(f"separator must have every row on its side, got row {signed.argmin()} on the other")
-    margin = signed.min() / np.linalg.norm([*separator.weights, separator.bias])
-    longest = np.linalg.norm(add_dummy_feature(samples), axis=1).max()
-    return float((longest / margin) ** 2)
+        row = signed.argmin()
+        raise ValueError(f"separator must have every row strictly on its side, got row {row} on the line or beyond")
+    longest = np.hypot.reduce(add_dummy_feature(samples), axis=1).max()  # a norm whose squares cannot overflow
+    ratio = float(longest) * float(np.hypot.reduce([*separator.weights, separator.bias])) / float(signed.min())
+    if not np.isfinite(ratio * ratio):
+        raise ValueError(f"the bound must stay finite, got the square of {ratio}: scale the features down")
+    return ratio * ratio
 
 
 def fit_averaged(X: Matrix, y: list[int], *, learning_rate: float = 1.0, n_epochs: int) -> Perceptron:
@@ -122,7 +125,10 @@ def fit_averaged(X: Matrix, y: list[int], *, learning_rate: float = 1.0, n_epoch
         max_iter=n_epochs,
         **AS_WRITTEN,
     )
-    return _trained(estimator.fit(samples, labels))[0]
+    [averaged] = _trained(estimator.fit(samples, labels))
+    if not np.isfinite([*averaged.weights, averaged.bias]).all():
+        raise ValueError(f"the average must stay finite, got {averaged}: scale the features down")
+    return averaged
 
 
 def fit_one_vs_rest(X: Matrix, y: list[int], *, learning_rate: float = 1.0, n_epochs: int) -> list[Perceptron]:
@@ -160,7 +166,7 @@ def _trained(estimator: linear_model.Perceptron | linear_model.SGDClassifier) ->
 
 
 def _online_epoch(estimator: linear_model.Perceptron, X: Array, y: Array) -> int:
-    """Show one sample after another; a mistake is one that moves the intercept, by η up or down."""
+    """Show one sample after another; a mistake moves the intercept by η (which shows only below 2^53 η)."""
     mistakes = 0
     for i in range(len(X)):
         before = estimator.intercept_[0]

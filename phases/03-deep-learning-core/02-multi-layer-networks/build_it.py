@@ -70,10 +70,10 @@ def _step(z: float) -> float:
 
 
 def activate(Z: Matrix, activation: str) -> Matrix:
-    """f(Z), element by element: z, 1 where z > 0 and 0 elsewhere, 1 / (1 + e⁻ᶻ), tanh z or max(0, z).
+    """f(Z), element by element: z, 1 where z > 0 and 0 elsewhere, 1 / (1 + e⁻ᶻ), tanh z or max(z, 0).
 
-    Works for any z: the sigmoid of -1000 is 0.0 and no exponential overflows; NaN stays NaN under every name (max(z, 0)
-    keeps it, max(0, z) does not), so that a number that went wrong shows it.
+    Works for any z: the sigmoid of -1000 is 0.0 and no exponential overflows; NaN stays NaN under every name, so that
+    a number that went wrong shows it (max(z, 0.0) keeps it, max(0.0, z) does not).
 
     Raises:
         ValueError: `activation` is unknown, or Z is no matrix.
@@ -132,7 +132,7 @@ def linear(X: Matrix, weights: Matrix, biases: Vector) -> Matrix:
     """Z = X W + b for a batch, in matrix form: row i of X times column k of W, plus b[k].
 
     Args:
-        X: n_samples × n_in.
+        X: n_samples × n_in. NaN is allowed here; `forward` refuses it.
         weights: W, n_in × n_out. (torch.nn.functional.linear wants n_out × n_in, the transpose.)
         biases: b, n_out numbers, added to every row.
 
@@ -269,19 +269,19 @@ def memory(sizes: list[int], n_samples: int, dtype: str) -> dict[str, int]:
 
 
 def staircase(edges: Vector, levels: Vector, steepness: float) -> list[Layer]:
-    """A network 1-n-1 of sigmoid units that is flat between `edges`: its value there is one of `levels`.
+    """A network 1-N-1 of sigmoid units that is flat between `edges`: its value there is one of `levels`.
 
     Hidden unit j is σ(steepness (x - edges[j])), a step up at its edge; its weight is the height of the step,
     levels[j + 1] - levels[j]. At a distance d from every edge the output misses its level by at most
     e^(-steepness d) times the sum of |heights|.
 
     Args:
-        edges: n ≥ 1 places, rising.
-        levels: n + 1 values: left of the first edge, between the edges, right of the last one.
+        edges: N ≥ 1 places, rising.
+        levels: N + 1 values: left of the first edge, between the edges, right of the last one.
         steepness: positive and finite.
 
     Raises:
-        ValueError: no edge, edges that do not rise, not n + 1 levels, a value that is not finite, or a steepness that
+        ValueError: no edge, edges that do not rise, not N + 1 levels, a value that is not finite, or a steepness that
             is not positive and finite.
     """
     _check_rising("edges", edges)
@@ -298,13 +298,13 @@ def staircase(edges: Vector, levels: Vector, steepness: float) -> list[Layer]:
 
 
 def hinges(xs: Vector, ys: Vector) -> list[Layer]:
-    """A network 1-n-1 of ReLU units whose graph is the broken line through n + 1 points.
+    """A network 1-N-1 of ReLU units whose graph is the broken line through N + 1 points.
 
     Hidden unit j is max(0, x - xs[j]), a hinge at its point; its weight is by how much the slope changes there. Left
     of the first point the output stays at ys[0]; right of the last one it goes on with the last slope.
 
     Args:
-        xs: n + 1 ≥ 2 places, rising.
+        xs: N + 1 ≥ 2 places, rising.
         ys: the value at each.
 
     Raises:

@@ -109,8 +109,8 @@ def approximation() -> Figure:
     ):
         found = [max(abs(y - s) for y, s in zip(_values(make(n), xs), sine, strict=True)) for n in ns]
         error.plot(ns, found, marker, color=color, ls="-", lw=1.4, ms=5, label=name)
-    error.plot(ns, [HIGH / (n + 1) / 2 for n in ns], color=BLUE, lw=1, ls=":", label="bound h / 2")
-    error.plot(ns, [(HIGH / n) ** 2 / 8 for n in ns], color=VERMILION, lw=1, ls=":", label="bound h² / 8")
+    error.plot(ns, [HIGH / (n + 1) / 2 for n in ns], color=BLUE, lw=1, ls=":", label="bound δ / 2")
+    error.plot(ns, [(HIGH / n) ** 2 / 8 for n in ns], color=VERMILION, lw=1, ls=":", label="bound δ² / 8")
     error.set(xscale="log", yscale="log", xlabel="hidden units", xticks=ns, title="largest error on [0, 2π]")
     error.set_xticklabels([str(n) for n in ns])
     error.minorticks_off()
