@@ -78,6 +78,7 @@ class Call:
     text: str = ""  # as one would type it
     arguments: tuple[Any, dict[str, Any]] | None = None  # copies, where they are plain values
     result: Any = None
+    result_text: str = ""
     returned: bool = False
     inner: set[str] = field(default_factory=set)  # public functions that it called in its turn
     inner_calls: list["Call"] = field(default_factory=list)  # those that can be put to the framework as well
@@ -265,7 +266,7 @@ class Judge:
             try:
                 result = function(*arguments, **keywords)
                 if keep:
-                    call.result, call.returned = self._copied(result), True
+                    self._keep(call, result)
                 return result
             except (_StillRunningError, RecursionError):  # Hypothesis may not repeat it
                 if not call.text:
@@ -298,7 +299,7 @@ class Judge:
         self._mark(path)
         result = function(*arguments, **keywords)
         self._mark(outer.path)
-        call.result, call.returned = self._copied(result), True
+        self._keep(call, result)
         outer.inner_calls.append(call)  # in the order in which they return: the innermost first
         return result
 
@@ -310,7 +311,7 @@ class Judge:
             call = Call(path)
             self._describe(call, arguments, keywords)
             result = function(*arguments, **keywords)
-            call.result, call.returned = self._copied(result), True
+            self._keep(call, result)
             calls.append(call)
             return result
 
@@ -341,11 +342,18 @@ class Judge:
             name = path
         return f"{name}({', '.join(texts + [f'{key}={_text(value)}' for key, value in keywords.items()])})"
 
-    def _copied(self, value: Any) -> Any:
-        try:
-            return self.copier.copy(value)
-        except _NotPlainError:
-            return value
+    def _keep(self, call: Call, result: Any) -> None:
+        """Note a result as it is now: a test may change it later."""
+        call.returned = True
+        with self._looks():
+            call.result_text = _text(result)
+            try:
+                call.result = self.copier.copy(result)
+            except _NotPlainError:
+                call.result = result
+                if hasattr(result, "tolist"):  # an array or a tensor
+                    with contextlib.suppress(Exception):
+                        call.result = result.tolist()
 
     # The tests
 
@@ -460,7 +468,7 @@ class Judge:
             pair = next((other for other in waiting if (other.path, other.text) == (call.path, call.text)), None)
             if pair:
                 waiting.remove(pair)
-                theirs: tuple[Any, str] | None = pair.result, _text(pair.result)
+                theirs: tuple[Any, str] | None = pair.result, pair.result_text
             else:
                 theirs = self._replayed(call)
             if theirs is None or not call.returned:
@@ -474,6 +482,8 @@ class Judge:
         return None
 
     def _differs(self, call: Call, theirs: tuple[Any, str], rtol: float, atol: float) -> dict[str, Any] | None:
+        if not _comparable(theirs[0]):
+            return None
         found = compare_values(call.result, theirs[0], rtol, atol, ("yours", "framework"))
         if not found.report:
             return None
@@ -493,7 +503,7 @@ class Judge:
         return {
             "call": call.text,
             "outer": call.path,
-            "yours": _text(call.result),
+            "yours": call.result_text,
             "printed": call.printed,
             "inner": sorted(call.inner - {call.path}),
         }
@@ -530,6 +540,17 @@ class Judge:
             self.say("alive")
 
 
+def _comparable(value: Any) -> bool:
+    """Whether `compare_values` looks into what the framework gave; an iterator or a function says nothing."""
+    if isinstance(value, Mapping):
+        return all(map(_comparable, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_comparable, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return all(_comparable(getattr(value, one.name)) for one in fields(value))
+    return value is None or hasattr(value, "tolist") or isinstance(value, bool | int | float | complex | str | bytes)
+
+
 def _loaded_files() -> set[str]:
     return {file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
 
@@ -548,7 +569,8 @@ def _first_line(error: BaseException) -> str:
 def _text(value: Any) -> str:
     """As one would type `value`; NumPy's and torch's own types as the plain values they hold."""
     try:
-        return re.sub(r"\bbuild_it\.|\buse_it\.", "", repr(value))
+        # an object without a repr of its own is no use with its module and address
+        return re.sub(r"<[\w.]*\b(\w+) object at 0x[0-9A-Fa-f]+>", r"<\1>", repr(value))
     except Exception as error:  # a __repr__ of the learner's own
         return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
 

@@ -12,6 +12,8 @@ from shared.learn.verdict import DIFFERENT, NOT_RUN, PROVEN, SO_FAR, TO_DO, Func
 
 _VALUE_LINES = 3  # of a call or a value, unless all is asked for
 _PRINTED_LINES = 4
+_FUNCTIONS, _TOGETHER = 16, 3  # with more functions, more than so many of one state share a line
+_LONGEST = 160  # characters of a line of the table, where the output has no width
 _OTHERS = 5  # tests named that fail without a function to blame
 _TROUBLE_LINES = 12
 _WIDTH = 100
@@ -51,24 +53,18 @@ def bad_source(file: Path, source: bytes, error: BadSourceError) -> list[str]:
 
 
 def _table(verdict: Verdict) -> list[str]:
-    rows = []
-    colours = {PROVEN: screen.green, DIFFERENT: screen.red}
-    for function in verdict.functions.values():
-        rows.append((function.state, function.path, _remark(function)))
-    if len(rows) > 24:  # a class with dozens of methods: those that are done fit into one line
-        done = [row for row in rows if row[0] == PROVEN]
-        if len(done) > 3:
-            cases = sum(verdict.functions[path].cases for _, path, _ in done)
-            rows = [row for row in rows if row[0] != PROVEN]
-            rows.insert(0, (PROVEN, f"{len(done)} functions", f"{cases:,} cases"))
-        for state in (TO_DO, NOT_RUN):
+    """A line for each function; where there are dozens, those that share a state and need no word share a line."""
+    rows = [(function.state, function.path, _remark(function)) for function in verdict.functions.values()]
+    if len(rows) > _FUNCTIONS:
+        for state in (PROVEN, SO_FAR, TO_DO, NOT_RUN):
             same = [row for row in rows if row[0] == state]
-            if len(same) > 8:
-                first = ", ".join(row[1] for row in same[:4])
+            if len(same) > _TOGETHER:
+                place = rows.index(same[0])
                 rows = [row for row in rows if row[0] != state]
-                rows.append((state, f"{len(same)} functions", f"{first} …"))
+                rows.insert(place, (state, f"{len(same)} functions", ", ".join(row[1] for row in same)))
+    colours = {PROVEN: screen.green, DIFFERENT: screen.red}
     lines = screen.columns(rows, gap=3)
-    room = screen.width() - 2
+    room = min(screen.width(), _LONGEST) - 2
     return ["  " + colours.get(row[0], screen.plain)(_cut(line, room)) for row, line in zip(rows, lines, strict=True)]
 
 
@@ -76,7 +72,7 @@ def _remark(function: Function) -> str:
     if function.state == PROVEN:
         return _closeness(function)
     if function.state == SO_FAR:
-        return f"{_closeness(function)}; {function.why}"
+        return f"{function.cases} case{'s' * (function.cases != 1)} agree; {function.why}"
     if function.state == DIFFERENT:
         return _short(function.failure)
     return function.why
@@ -116,7 +112,8 @@ def _difference(
     rows: list[tuple[str, str]] = []
     if failure.get("call"):
         rows.append(("call", _value(failure["call"], verbose)))
-    if failure.get("yours") is not None and failure["kind"] == "assertion":
+    told = failure.get("yours", "None") != "None" or failure.get("framework")  # a method that returns nothing
+    if told and failure["kind"] == "assertion":
         rows.append(("yours", _value(failure["yours"], verbose)))
     elif failure["kind"] != "assertion":
         rows.append(("yours", _sentence(failure) if failure["kind"] != "hangs" else _hanging(failure)))
