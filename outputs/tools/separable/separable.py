@@ -16,7 +16,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -42,7 +42,7 @@ class Perceptron:
 
 
 def _score(perceptron: Perceptron, x: Vector) -> float:
-    """w · x + b, rounded after each term as scikit-learn does; sum() rounds otherwise since Python 3.12."""
+    """w · x + b, rounded after each term as scikit-learn does; sum() rounds otherwise from Python 3.12 on."""
     score = 0.0
     for w, value in zip(perceptron.weights, x, strict=True):
         score += w * value
@@ -51,6 +51,8 @@ def _score(perceptron: Perceptron, x: Vector) -> float:
 
 def scores(perceptron: Perceptron, X: Matrix) -> Vector:
     """w · x + b for each row x of X: positive on one side of the line, negative on the other, 0 on it.
+
+    The products are added from the first to the last, then the bias.
 
     Args:
         perceptron: with n_features weights.
@@ -73,7 +75,7 @@ def predict(perceptron: Perceptron, X: Matrix) -> list[int]:
 
 
 def _learn(perceptron: Perceptron, x: Vector, label: int, learning_rate: float) -> Perceptron:
-    """The rule itself: the same object where x is no mistake."""
+    """The rule without checks; the same object where x is no mistake."""
     t = 1 if label else -1
     if t * _score(perceptron, x) <= 0:
         step = learning_rate * t
@@ -119,7 +121,8 @@ def train_epoch(
         learning_rate: η.
 
     Returns:
-        The perceptron after the last row, and the number of mistakes on the way.
+        The perceptron after the last row, and the number of mistakes on the way. One whose move rounding swallows is a
+        mistake too.
 
     Raises:
         ValueError: as `update`, or X and y differ in length.
@@ -280,14 +283,16 @@ def standardized(X: list[list[float]]) -> tuple[list[list[float]], list[float], 
     return scaled, means, deviations
 
 
-def separates(line: Perceptron, rows: list[list[Fraction]], y: list[int]) -> bool:
-    """Whether every row is strictly on its side, without any rounding."""
+def exact_scores(line: Perceptron, rows: list[list[Fraction]]) -> Iterator[Fraction]:
+    """w · x + b for each row, without any rounding."""
     weights, bias = [Fraction(w) for w in line.weights], Fraction(line.bias)
-    for row, label in zip(rows, y, strict=True):
-        score = sum((w * value for w, value in zip(weights, row, strict=True)), bias)
-        if not (score > 0 if label else score < 0):
-            return False
-    return True
+    for row in rows:
+        yield sum((w * value for w, value in zip(weights, row, strict=True)), bias)
+
+
+def separates(line: Perceptron, rows: list[list[Fraction]], y: list[int]) -> bool:
+    """Whether every row is strictly on its side."""
+    return all(score > 0 if label else score < 0 for score, label in zip(exact_scores(line, rows), y, strict=True))
 
 
 def in_few_digits(
@@ -392,7 +397,8 @@ def examine(table: Table, positive: str, max_epochs: int) -> dict[str, Any]:
     if line:
         result["weights"] = dict(zip(table.names, line.weights, strict=True))
         result["bias"] = line.bias
-        distances = [abs(score) / math.hypot(*run.line.weights) for score in scores(run.line, X)]
+        length = math.hypot(*(w * s for w, s in zip(line.weights, deviations, strict=True)))  # in standardized columns
+        distances = [abs(float(score)) / length for score in exact_scores(line, table.rows)]
         result["distance"] = min(distances)
         result["nearest_row"] = table.row_numbers[distances.index(min(distances))]
         return result
@@ -424,14 +430,16 @@ def as_text(result: dict[str, Any]) -> str:
                 f"The class is {positive} where this sum is above 0, and in no other row:",
                 *(f"  {value:{width}g}  {name}" for name, value in terms.items()),
                 "",
-                f"Nearest to the line is row {result['nearest_row']}: {result['distance']:.2g} standard deviations.",
+                f"Nearest to the line is row {result['nearest_row']} (row 1 is the header): "
+                f"{result['distance']:.2g} standard deviations.",
             ]
         )
     if result["separable"] is False:
         lines += [
             f"separable: no ({effort})",
             "",
-            "The proof: these rows, each taken so many times, add up to the same in every column.",
+            "The proof: these rows (row 1 is the header), each taken so many times, add up to the same in every "
+            "column.",
             f"  {positive}: " + ", ".join(f"row {row} × {n}" for row, n in result["mixture"].items()),
             "  the rest: " + ", ".join(f"row {row} × {n}" for row, n in result["same_mixture"].items()),
         ]

@@ -284,7 +284,9 @@ def test_the_bound_can_be_reached(build_it, X):
     n, y = len(X), [1, 0, 0, 1][: len(X)]
     signed = [[value if label else -value for value in [*x, 1]] for x, label in zip(X, y, strict=True)]
     *weights, bias = map(sum, zip(*signed, strict=True))
-    assert_equivalent(build_it.mistake_bound(build_it.Perceptron(weights, bias), X, y), n, names=("build_it", "by hand"))
+    assert_equivalent(
+        build_it.mistake_bound(build_it.Perceptron(weights, bias), X, y), n, names=("build_it", "by hand")
+    )
     assert build_it.fit(X, y).mistakes == [n, 0]
 
 
@@ -515,7 +517,7 @@ def test_overflow_is_refused(build_it, use_it):
         lambda twin: twin.fit(X, y, learning_rate=10.0),
         lambda twin: twin.fit_averaged(X, y, learning_rate=10.0, n_epochs=1),
         lambda twin: twin.fit_averaged(X, y, n_epochs=1),
-        lambda twin: twin.mistake_bound(twin.Perceptron([1.0], 0.0), [[1e200], [-1e-200]], y),
+        lambda twin: twin.mistake_bound(twin.Perceptron([1.0], 0.0), [[1e100], [-1e-100]], y),
         lambda twin: twin.fit_one_vs_rest([*X, [0.0]], [0, 1, 2], learning_rate=10.0, n_epochs=2),
     ):
         assert_same_error(call, build_it, use_it)
