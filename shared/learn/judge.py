@@ -15,6 +15,7 @@ import json
 import math
 import mmap
 import os
+import pdb
 import random
 import re
 import signal
@@ -47,7 +48,9 @@ _PRINTED = 4000  # characters kept of what one call prints
 _COPIED = 20_000  # numbers that are copied to be shown later, for each test
 _REPLAY_RTOL = 1e-6  # where the test itself names no tolerance
 _GROSS = 1e-3  # beyond this, an inner call is at fault; less can be rounding, with inputs that no test chose
-_MARK = 128  # bytes of a function's path
+_MARK = 4000  # bytes of a function's path, and of its call
+_BRIEF = 32  # values in the arguments of a call that is written down before anything is known to be wrong
+_STEPS = 6  # calls of one object's methods that are shown
 _INNER_CALLS = 200  # recorded of one call
 
 
@@ -70,6 +73,20 @@ class _EndedError(_Stop):
     """The learner's code tried to end the process."""
 
 
+class _RaisedError(_Stop):
+    """The learner's code raised what would tell pytest to skip the test, or to end."""
+
+
+_exit = os._exit  # which is not the learner's to call
+_TO_PYTEST = (
+    KeyboardInterrupt,
+    pytest.skip.Exception,
+    pytest.fail.Exception,
+    pytest.xfail.Exception,
+    pytest.exit.Exception,
+)
+
+
 @dataclass
 class Call:
     """One call from a test of a public function (of either twin)."""
@@ -80,9 +97,11 @@ class Call:
     result: Any = None
     result_text: str = ""
     returned: bool = False
+    raised: str = ""
     inner: set[str] = field(default_factory=set)  # public functions that it called in its turn
     inner_calls: list["Call"] = field(default_factory=list)  # those that can be put to the framework as well
     printed: str = ""
+    printed_lines: int = 0
 
 
 class _NotPlainError(Exception):
@@ -92,8 +111,8 @@ class _NotPlainError(Exception):
 class _Copier:
     """Copies of plain values as they were before a call, within a budget."""
 
-    def __init__(self) -> None:
-        self.left = _COPIED
+    def __init__(self, left: int = _COPIED) -> None:
+        self.left = left
 
     def copy(self, value: Any) -> Any:
         self.left -= 1
@@ -176,14 +195,18 @@ class Judge:
         self.call_began = self.test_began = math.inf
         self.shrinking = job.shrinking
         self.copier = _Copier()
-        self.test = ""
+        self.steps: dict[int, tuple[object, list[str]]] = {}  # of objects that say nothing of themselves: their calls
+        self.saying = False
+        self.process = os.getpid()
         self.module: ModuleType | None = None
         self.twin: ModuleType | None = None
 
     # What is said
 
     def say(self, event: str, **values: Any) -> None:
+        self.saying = True  # a line that is begun is ended before the time is looked at
         print(json.dumps({"event": event, "shard": self.job.shard[0], **values}), file=self.out, flush=True)
+        self.saying = False
 
     # Before the tests
 
@@ -192,6 +215,8 @@ class Judge:
         lesson = self.job.lesson
         for name, file in {**self.job.earlier, lesson.name: str(self.job.file)}.items():
             phases.replace(name, file)
+        self.twin = importlib.import_module(lesson.module("use_it"))
+        tools = _Tools(lesson)
         self.call_began = self.test_began = time.monotonic()
         self.inside = True
         try:
@@ -202,7 +227,9 @@ class Judge:
         finally:
             self.inside = False
             self.call_began = self.test_began = math.inf
-        self.twin = importlib.import_module(lesson.module("use_it"))
+        if changed := tools.changed():
+            self.say("spoiled", what=changed)
+            return False
         printed = self.printed.said
         self.printed.reset()
         if not isinstance(getattr(self.module, "__all__", None), list | tuple):
@@ -262,28 +289,34 @@ class Judge:
                 self._describe(call, arguments, keywords)
                 self.built.append(call)
             self.inside, self.call_began = True, time.monotonic()
-            self._mark(path)
+            self._mark(path, call.text or self._brief(path, arguments, keywords))
             try:
                 result = function(*arguments, **keywords)
                 if keep:
                     self._keep(call, result)
                 return result
-            except (_StillRunningError, RecursionError):  # Hypothesis may not repeat it
-                if not call.text:
+            except BaseException as error:
+                call.raised = _first_line(error)
+                if isinstance(error, _Stop | RecursionError) and not call.text:  # Hypothesis may not repeat it
                     self._describe(call, arguments, keywords)
                     self.built.append(call)
+                if isinstance(error, _TO_PYTEST):
+                    raise _RaisedError(call.raised).with_traceback(error.__traceback__) from None
                 raise
             finally:
+                if os.getpid() != self.process:  # a fork of the learner's: the tests are not run there as well
+                    _exit(0)
                 self.inside, self.call_began = False, math.inf
                 self._mark("")
-                call.printed = self.printed.said
+                call.printed, call.printed_lines = self.printed.kept, self.printed.lines
 
         return recorder
 
-    def _mark(self, path: str) -> None:
-        """Leave word of the function that runs, in memory shared with the process outside, which may outlive this."""
+    def _mark(self, path: str, text: str = "") -> None:
+        """Leave word of the call that runs, in memory shared with the process outside, which may outlive this."""
         if self.marks:
-            self.marks[:_MARK] = path.encode()[:_MARK].ljust(_MARK, b"\0")
+            data = f"{path}\0{text}".encode(errors="replace")[:_MARK] + b"\0"
+            self.marks[: len(data)] = data
 
     def _inner(
         self, path: str, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
@@ -296,9 +329,9 @@ class Judge:
             return function(*arguments, **keywords)
         call = Call(path)
         self._describe(call, arguments, keywords)
-        self._mark(path)
+        self._mark(path, call.text)
         result = function(*arguments, **keywords)
-        self._mark(outer.path)
+        self._mark(outer.path, outer.text)
         self._keep(call, result)
         outer.inner_calls.append(call)  # in the order in which they return: the innermost first
         return result
@@ -331,16 +364,34 @@ class Judge:
         finally:
             self.looking = before
 
+    def _brief(self, path: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+        """The text of a call with few plain values; empty for any other, which would take long to write each time."""
+        try:
+            _Copier(_BRIEF).copy((arguments, keywords))
+        except _NotPlainError:
+            return ""
+        with self._looks():
+            return self._call_text(path, arguments, keywords)
+
     def _call_text(self, path: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
-        texts = [_text(value) for value in arguments[path.endswith(".__init__") :]]
-        method = path.rpartition(".")[2] if "." in path else ""
-        if method == "__init__":  # self is not made yet
-            name = path.partition(".")[0]
-        elif method and texts:
-            name, texts = f"{texts[0]}.{method}", texts[1:]
-        else:
-            name = path
-        return f"{name}({', '.join(texts + [f'{key}={_text(value)}' for key, value in keywords.items()])})"
+        owner, _, name = path.rpartition(".")
+        first = arguments[0] if owner and arguments else None
+        bound = isinstance(first, type) or any(base.__name__ == owner for base in type(first).__mro__)
+        texts = [_text(value) for value in arguments[bool(owner) and bound :]]
+        given = f"({', '.join(texts + [f'{key}={_text(value)}' for key, value in keywords.items()])})"
+        if not owner or not bound:
+            return f"{path}{given}"
+        if isinstance(first, type):
+            return f"{first.__name__}.{name}{given}"
+        written: object = type(first).__repr__
+        if written is not object.__repr__:
+            return f"{owner}{given}" if name == "__init__" else f"{_text(first)}.{name}{given}"
+        # It says nothing of itself: the calls that made it what it is do.
+        variable = owner.lower()
+        _, steps = self.steps.setdefault(id(first), (first, []))
+        steps.append(f"{variable} = {owner}{given}" if name == "__init__" else f"{variable}.{name}{given}")
+        shown = steps if len(steps) <= _STEPS else [steps[0], "…", *steps[2 - _STEPS :]]
+        return "; ".join(shown)
 
     def _keep(self, call: Call, result: Any) -> None:
         """Note a result as it is now: a test may change it later."""
@@ -357,8 +408,10 @@ class Judge:
 
     # The tests
 
+    @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         config.option.tbstyle = "no"  # pytest's own report of a failure, read by nobody, takes most of a check's time
+        sys.breakpointhook = pdb.set_trace = _no_debugger
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -374,10 +427,10 @@ class Judge:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         self.say("started", test=item.name)
-        self.test = item.name
         self.built.clear()
         self.used.clear()
         self.counts.clear()
+        self.steps.clear()
         self.copier = _Copier()
         self.current = None
         self.printed.reset()
@@ -416,15 +469,19 @@ class Judge:
             error = error.exceptions[0]
         if isinstance(error, _Closed):
             return {"outcome": "waits", "for": error.path}
+        cause = error.__cause__
+        if isinstance(error, AssertionError) and cause and self._place(cause)["file"]:
+            error = cause  # `assert_same_error` tells of another error than the one it wants
         last = self.built[-1] if self.built else None
         failure: dict[str, Any] = self._error(error)
         if failure["kind"] == "assertion":
             failure |= self._counterexample(error) or {}
-            failure["candidates"] = {c.path: self._shown(c) for c in self.built if c.returned}
-        elif self.current and failure["file"]:
+            failure["candidates"] = {c.path: self._shown(c) for c in self.built}
+        elif self.current and (failure["file"] or _is_refused(error)):
             current = last if last and not last.returned else self.current
             failure["path"] = failure["path"] or current.path
-            failure |= {"call": current.text, "outer": current.path, "printed": current.printed or self.printed.said}
+            failure |= {"call": current.text, "outer": current.path}
+            failure |= {"printed": current.printed, "printed_lines": current.printed_lines}
             theirs = self._replayed(current)
             if theirs is not None:
                 failure["framework"] = theirs[1]
@@ -446,6 +503,7 @@ class Judge:
         if kind == "assertion" and place["file"]:
             kind = "error"  # an assert of the learner's own
         message = explain(error) if kind == "assertion" else _first_line(error)
+        message = str(error) if isinstance(error, _RaisedError) else message
         return {"kind": kind, "message": message, "path": None, **place}
 
     def _place(self, error: BaseException) -> dict[str, Any]:
@@ -487,7 +545,12 @@ class Judge:
         found = compare_values(call.result, theirs[0], rtol, atol, ("yours", "framework"))
         if not found.report:
             return None
-        return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": found.report}
+        return {
+            "path": call.path,
+            **self._shown(call),
+            "framework": theirs[1],
+            "part": _without_addresses(found.report),
+        }
 
     def _root(self, call: Call) -> dict[str, Any] | None:
         """The first public function that `call` called and that already gave something else than the framework."""
@@ -503,8 +566,9 @@ class Judge:
         return {
             "call": call.text,
             "outer": call.path,
-            "yours": call.result_text,
+            "yours": f"raises {call.raised}" if call.raised else call.result_text,
             "printed": call.printed,
+            "printed_lines": call.printed_lines,
             "inner": sorted(call.inner - {call.path}),
         }
 
@@ -531,9 +595,11 @@ class Judge:
 
     def keep_time(self, signum: int, frame: FrameType | None) -> None:
         """Ends a call or a test that takes too long; while all is well, says that there is life."""
+        if self.saying:
+            return
         now = time.monotonic()
         # Once something is known to hang, a test that runs it in a program of its own need not have as much time.
-        for_test = self.job.call_limit * (1 if "hangs" in self.closed.values() else _CALLS)
+        for_test = self.job.call_limit * (1 if "hangs" in self.closed.values() else _CALLS) + _SHRINKING
         if now - self.call_began > self.job.call_limit or now - self.test_began > for_test:
             raise _StillRunningError
         if now - self.test_began > 2 * _TICK:
@@ -549,6 +615,33 @@ def _comparable(value: Any) -> bool:
     if is_dataclass(value) and not isinstance(value, type):
         return all(_comparable(getattr(value, one.name)) for one in fields(value))
     return value is None or hasattr(value, "tolist") or isinstance(value, bool | int | float | complex | str | bytes)
+
+
+class _Tools:
+    """What the tests rely on, in the process that the learner's code is in as well: it must stay what it is."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        names = ("builtins", "math", "random", "statistics", lesson.module("use_it"), *lesson.frameworks)
+        self.before = {
+            (module, name): value
+            for module in list(sys.modules)
+            if module in names or module.startswith("shared.")
+            for name, value in vars(sys.modules[module]).items()
+            if callable(value)
+        }
+
+    def changed(self) -> str:
+        """The first function or class that is another one now, as one would call it; empty where all is as before."""
+        for (module, name), value in self.before.items():
+            if module not in sys.modules or vars(sys.modules[module]).get(name) is not value:
+                return f"{module.rpartition('.')[2] if module.startswith('phases.') else module}.{name}"
+        return ""
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether a function of the learner's does not take the arguments that it was given."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return isinstance(error, TypeError) and frames[-1][0].f_code.co_filename == __file__
 
 
 def _loaded_files() -> set[str]:
@@ -569,10 +662,14 @@ def _first_line(error: BaseException) -> str:
 def _text(value: Any) -> str:
     """As one would type `value`; NumPy's and torch's own types as the plain values they hold."""
     try:
-        # an object without a repr of its own is no use with its module and address
-        return re.sub(r"<[\w.]*\b(\w+) object at 0x[0-9A-Fa-f]+>", r"<\1>", repr(value))
+        return _without_addresses(repr(value))
     except Exception as error:  # a __repr__ of the learner's own
         return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+
+
+def _without_addresses(text: str) -> str:
+    """An object without a repr of its own is no use with its module and address."""
+    return re.sub(r"<([\w.]*\b)?(\w+) object (\w+ )?at 0x[0-9A-Fa-f]+>", r"<\2>", text)
 
 
 def _limit_memory() -> None:
@@ -588,6 +685,10 @@ def _limit_memory() -> None:
 
 def _refuse(*_: object) -> NoReturn:
     raise _EndedError("os._exit")
+
+
+def _no_debugger(*_: object, **__: object) -> NoReturn:
+    raise RuntimeError("a check has no terminal for a debugger: run your file itself")
 
 
 def judge(job: Job, out: TextIO, marks: mmap.mmap | None = None) -> None:
@@ -608,10 +709,13 @@ def judge(job: Job, out: TextIO, marks: mmap.mmap | None = None) -> None:
     sys.stdin = io.StringIO()
     sys.stdout = sys.stderr = plugin.printed
     os._exit = _refuse  # type: ignore[assignment]
+    if hasattr(os, "register_at_fork"):  # what the learner's code forks says nothing
+        os.register_at_fork(after_in_child=lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno()))
     before = set(sys.modules)
     if not plugin.import_file():
         plugin.say("finished", modules=[])
         return
+    tools = _Tools(job.lesson)
     options = [*pytest_options(job.lesson.root), "-s", "-o", "timeout=0"]
     options += ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "pytest_timeout"]
     options += ["-p", "_hypothesis_pytestplugin", "-p", "no:twice-cards"]
@@ -620,8 +724,11 @@ def judge(job: Job, out: TextIO, marks: mmap.mmap | None = None) -> None:
     try:
         code = pytest.main([str(job.lesson.folder / "test_equivalence.py"), *options], plugins=[plugin])
     except BaseException as error:
-        plugin.say("broken", why=_first_line(error))
+        late = "A test did not come to its end in time. 'twice check --limit 60' gives it more."
+        plugin.say("broken", why=late if isinstance(error, _StillRunningError) else _first_line(error))
         return
+    if changed := tools.changed():
+        plugin.say("spoiled", what=changed)
     if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
         new = [name for name in set(sys.modules) - before if name.partition(".")[0] in job.lesson.frameworks]
         plugin.say("finished", modules=new)

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from shared.curriculum import HOUSE, Lesson, environment
 from shared.learn.outline import outline, parameters, public
-from shared.learn.verdict import DIFFERENT, PROVEN, TO_DO, Verdict, conclude, from_stacks
+from shared.learn.verdict import Verdict, conclude, from_stacks
 from shared.ship.run import RunError
 
 CALL_LIMIT = 5.0  # seconds for one call of the learner's
@@ -214,21 +214,22 @@ def judge_file(
     if any(event.get("code", digest(source)) != digest(source) for event in events):
         raise CancelledError("the file was saved while it was read")
     verdict = conclude(paths, todo, events)
-    _blame_parameters(verdict, source.decode(), reference)
+    _show_definitions(verdict, file, source.decode(), reference)
     failing = verdict.failing_tests
     if failing and verdict.earlier:
         verdict.blamed_lesson = _blamed_lesson(warm, job, verdict.earlier, failing, cancelled)
     return verdict
 
 
-def _blame_parameters(verdict: Verdict, mine: str, reference: str) -> None:
-    """A function that cannot be called as the lesson calls it: that comes before all else that is said of it."""
-    yours, theirs = parameters(mine), parameters(reference)
-    for path, function in verdict.functions.items():
-        if path in yours and yours[path] != theirs[path] and function.state not in (PROVEN, TO_DO):
-            part = f"your parameters are {yours[path]}, and the lesson's {theirs[path]}"
-            function.state = DIFFERENT
-            function.failure = {"kind": "assertion", "part": part, "message": part, "test": "", "inner": []}
+def _show_definitions(verdict: Verdict, file: Path, mine: str, reference: str) -> None:
+    """Say of what differs where it is defined, if no line is known, and if its parameters are not the lesson's."""
+    places, yours, theirs = outline(mine), parameters(mine), parameters(reference)
+    for function in verdict.different:
+        path, failure = function.path, function.failure
+        if path in places and not failure.get("file"):
+            failure |= {"file": str(file), "line": places[path][0]}
+        if path in yours and yours[path] != theirs[path]:
+            failure["parameters"] = f"your parameters are {yours[path]}, and the lesson's {theirs[path]}"
 
 
 def _to_the_end(
@@ -242,6 +243,8 @@ def _to_the_end(
             hear(event)
             if event["event"] == "died" and event["test"]:
                 deaths.append(event)
+            elif event["event"] == "died":
+                events.append({**event, **from_stacks(event["stacks"], job["file"], ())})
             else:
                 events.append(event)
         if not deaths:
@@ -251,6 +254,8 @@ def _to_the_end(
             place = from_stacks(death["stacks"], job["file"], job["paths"])
             place["path"] = death["running"] or place["path"] if kind == "dies" else place["path"] or death["running"]
             failure = {"kind": kind, "message": death["how"], "lesson": "", **place}
+            if death["call"] and death["running"] == place["path"]:
+                failure |= {"call": death["call"], "outer": place["path"]}
             calls = {place["path"]: 1} if place["path"] else {}
             events.append(
                 {"event": "test", "test": death["test"], "outcome": "failed", "calls": calls, "failure": failure}

@@ -86,14 +86,15 @@ def _closeness(function: Function) -> str:
 
 
 def _short(failure: dict[str, Any]) -> str:
+    if failure.get("parameters"):
+        return str(failure["parameters"])
     kind = failure["kind"]
     line = f" in line {failure['line']}" if failure.get("line") else ""
     if kind == "hangs":
         return f"does not come to an end{line}"
     if kind in ("error", "memory", "exits", "dies"):
         return f"{_sentence(failure)}{line}"
-    part = str(failure.get("part") or failure.get("message", "")).splitlines()
-    return part[0] if part else ""
+    return next(iter(_parting(failure).splitlines()), "")
 
 
 def _sentence(failure: dict[str, Any]) -> str:
@@ -120,22 +121,25 @@ def _difference(
     if failure.get("framework"):
         rows.append(("framework", _value(failure["framework"], verbose)))
     if failure["kind"] == "assertion":
-        rows.append(("they part", _parting(failure, verbose)))
+        parting = _parting(failure).splitlines()
+        rows.append(("they part", "\n".join(parting if verbose else parting[:6])))
+    if failure.get("parameters"):
+        rows.append(("", failure["parameters"]))
     if failure.get("yours") == "None" and "None" not in str(failure.get("framework")):
         rows.append(("", "yours gave None: does a path through it lack its return?"))
     if failure.get("file"):
         place = Path(failure["file"])
         text = source if place == file else _read(place)
         rows.append(("your line", f"{screen.shown(place)}:{failure['line']}"))
-        if code := _line(text, failure["line"]).strip():
+        if failure["kind"] != "assertion" and (code := _line(text, failure["line"]).strip()):
             rows.append(("", code))
     if failure.get("printed"):
         printed = failure["printed"].splitlines()
         kept = printed if verbose else printed[:_PRINTED_LINES]
-        more = len(printed) - len(kept)
+        more = failure["printed_lines"] - len(kept)
         rows += [("it printed" if not i else "", _value(line, verbose)) for i, line in enumerate(kept)]
         if more:
-            rows.append(("", f"… {more} more line{'s' * (more != 1)}"))
+            rows.append(("", f"… {more:,} more line{'s' * (more != 1)}"))
     inner = [path for path in failure.get("inner", ()) if verdict.functions[path].state == DIFFERENT]
     if inner:
         rows.append(("it calls", f"{', '.join(inner)}, which differs: mend that first"))
@@ -154,19 +158,21 @@ def _hanging(failure: dict[str, Any]) -> str:
     return "has not come back in time: a loop without end? (if it is only slow: --limit 60)"
 
 
-def _parting(failure: dict[str, Any], verbose: bool) -> str:
-    text = str(failure.get("part") or "")
-    if not text:
-        text = re.sub(r"\nat \S+:\d+$", "", str(failure["message"]))
-    lines = [line for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if line != "it is the first value compared"]
-    return "\n".join(lines if verbose else lines[:6])
+def _parting(failure: dict[str, Any]) -> str:
+    """Where the two part, or what the test says, in the learner's words."""
+    text = str(failure.get("part") or "") or re.sub(r"\nat \S+:\d+$", "", str(failure["message"]))
+    lines = [line for line in text.splitlines() if line.strip() and line != "it is the first value compared"]
+    return _in_your_words("\n".join(lines))
+
+
+def _in_your_words(text: str) -> str:
+    return re.sub(r"\buse_it\b(?!\.)", "framework", re.sub(r"\bbuild_it\b(?!\.)", "yours", text))
 
 
 def _others(verdict: Verdict) -> list[str]:
     lines = [screen.bold("Tests that fail, without a function to blame")]
     for test, message in list(verdict.others.items())[:_OTHERS]:
-        lines += [f"  {test}", *(f"    {line}" for line in message.splitlines()[:6])]
+        lines += [f"  {test}", *(f"    {line}" for line in _in_your_words(message).splitlines()[:6])]
     return lines
 
 
@@ -179,6 +185,7 @@ def _trouble(file: Path, source: bytes, trouble: dict[str, Any]) -> list[str]:
         "hangs": "Importing your file does not come to an end: a loop outside of a function?",
         "exits": "Your file ends the whole process while it is imported (exit).",
         "memory": "Your file asks for more memory than there is while it is imported.",
+        "changes": f"Your file changes {trouble['message']}, on which the tests rely: they would say nothing.",
         "dies": f"While your file was imported, {trouble['message']}.",
     }.get(trouble["kind"], f"Your file cannot be imported: it raises {trouble['message']}")
     lines = [screen.red(why), "  Nothing was run."]

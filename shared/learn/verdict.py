@@ -86,8 +86,10 @@ def conclude(paths: Iterable[str], todo: Mapping[str, str], events: Iterable[Map
                 collected[event["shard"]] = max(event["count"], collected.get(event["shard"], 0))
             case "test":
                 tests[event["test"]] = event
+            case "spoiled":
+                verdict.trouble = {"kind": "changes", "message": event["what"]}
             case "died" if not event["test"]:
-                verdict.trouble = {"kind": "dies", "message": event["how"], **event}
+                verdict.trouble = {"kind": "hangs" if event["silent"] else "dies", "message": event["how"], **event}
     verdict.collected = sum(collected.values())
     failed = [test for test in tests.values() if test["outcome"] == "failed"]
     suspects = _suspicion(tests.values())
@@ -123,6 +125,8 @@ def _count(verdict: Verdict, test: Mapping[str, Any]) -> None:
             function.waiting[name] = test["for"]
     elif outcome == "skipped":
         verdict.skipped += 1
+        for function in called:
+            function.waiting[name] = ""
     else:
         verdict.failed += 1
         failure = test["failure"]

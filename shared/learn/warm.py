@@ -156,12 +156,13 @@ class _Run:
             selector.unregister(child.pipe)
             child.pipe.close()
             _, status = os.waitpid(child.pid, 0)
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # what it started goes on without it
+                os.killpg(child.pid, signal.SIGKILL)
             if not child.finished:
                 stacks = child.stacks.read_text(errors="replace") if child.stacks.exists() else ""
-                running = child.marks[:].partition(b"\0")[0].decode(errors="replace")
+                running, call = (part.decode(errors="replace") for part in child.marks[:].split(b"\0")[:2])
                 died = {"test": child.test, "how": _ending(status), "silent": child.asked, "stacks": stacks}
-                died["running"] = running
-                yield {"event": "died", "shard": child.shard, **died}
+                yield {"event": "died", "shard": child.shard, **died, "running": running, "call": call}
 
     def _end(self, child: _Child, now: float) -> None:
         """First ask for its stack (also Python stuck in C code answers), then kill."""

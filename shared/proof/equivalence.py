@@ -172,6 +172,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, str | bytes):
         return value
+    if isinstance(value, float):
+        return float.__float__(value)  # a subclass may have an == of its own
     if isinstance(value, Sequence):
         return [_plain(item) for item in value]
     return value
