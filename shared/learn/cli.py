@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
         code: int = command(load(root), options)
         if root != ROOT and screen.is_terminal():
             hint = f"(To type commands as they are shown here, set the variable TWICE_ROOT to {root})"
-            print(screen.dim(hint), file=sys.stderr)
+            print(*map(screen.dim, screen.wrapped(hint)), sep="\n", file=sys.stderr)
         sys.stdout.flush()
         return code
     except SystemExit as end:  # argparse, after --help or a wrong argument
