@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from shared.curriculum import Curriculum, load
+from shared.curriculum import Curriculum, environment, load
 from shared.learn import asking, cards, cli, placement, progress
 from shared.learn.progress import ProgressError
 
@@ -564,14 +564,15 @@ class Terminal:
 
         self.screen, slave = pty.openpty()
         termios.tcsetwinsize(slave, (30, 48))
+        plain = {key: value for key, value in environment(root).items() if key not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "shared.learn.cli", "--root", str(root), *words],
+            [sys.executable, "-m", "shared.learn.cli", *words],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # so that Ctrl-C reaches it
-            env=os.environ | {"TWICE_HOME": str(root / "home"), "TERM": "xterm", "PYTHONUTF8": "1"},
+            env={**plain, "TWICE_HOME": str(root / "home"), "TERM": "xterm", "PYTHONUTF8": "1"},
         )
         os.close(slave)
         self.said = ""

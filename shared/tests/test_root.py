@@ -1,6 +1,7 @@
 """`twice --root DIR`: another repository of lessons, driven from inside it through the real command."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -164,7 +165,8 @@ def test_on_a_terminal_the_way_to_shorter_commands_is_named(
     for root, times in ((HOUSE, 1), (foreign, 0)):
         monkeypatch.setattr(cli, "ROOT", root)
         assert cli.main(["--root", str(foreign), "list"]) == 0
-        assert capsys.readouterr().err.count(f"set the variable TWICE_ROOT to {foreign.resolve()})") == times
+        said = " ".join(re.sub(r"\033\[\d*m", "", capsys.readouterr().err).split())  # it is wrapped
+        assert said.count(f"set the variable TWICE_ROOT to {foreign.resolve()})") == times
 
 
 def test_check_judges_a_version_of_theirs(foreign: Path) -> None:
