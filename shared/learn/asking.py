@@ -33,6 +33,9 @@ def until_stopped() -> Iterator[Stopped]:
         yield end
     except Stopped as stopped:
         end.code = stopped.code
+    except KeyboardInterrupt:  # between two questions
+        print()
+        end.code = _INTERRUPTED
 
 
 def say(text: str) -> None:
