@@ -5,25 +5,20 @@ One file, no packages: any Python 3.11 or newer runs it. The first row of the CS
 counted as a spreadsheet does, so the header is row 1. Logarithms are natural: losses are in nats.
 """
 
+# Made from build_it.py and score.py of the lesson deep-learning-core/loss-functions of Twice (MIT).
+
 import argparse
 import csv
 import math
 import statistics
 import sys
 from collections import Counter
-from pathlib import Path
-
 from operator import mul
+from pathlib import Path
 
 
 Vector = list[float]
 Matrix = list[list[float]]
-
-COSINE_EPSILON = 9.999999960041972e-13  # 1e-12 as a 32-bit float: torch adds it to each squared length of a cosine
-DISTANCE_EPSILON = 1e-6  # torch adds it to each coordinate of the difference in triplet_margin_loss
-
-
-# ---- one number out of many
 
 
 def reduce_losses(
@@ -67,9 +62,6 @@ def _chain(
         [scale * s for s in slope] if isinstance(slope, list) else scale * slope
         for scale, slope in zip(scales, slopes, strict=True)
     ]
-
-
-# ---- regression: functions of the error, prediction - target
 
 
 def mse_loss(
@@ -139,106 +131,6 @@ def huber_loss(
     return _chain(losses, slopes, reduction, upstream)
 
 
-# ---- classification: two classes
-
-
-def _softplus(z: float) -> float:
-    """log(1 + eᶻ), without an exponential of a positive number."""
-    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
-
-
-def _sigmoid(z: float) -> float:
-    """1 / (1 + e⁻ᶻ), without an exponential of a positive number."""
-    return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
-
-
-def textbook_binary_cross_entropy(
-    logits: Vector, targets: Vector, *, reduction: str = "mean", upstream: float | Vector = 1.0
-) -> tuple[float | Vector, Vector]:
-    """-t log p - (1 - t) log(1 - p) with p = 1 / (1 + e⁻ᶻ), and the chain rule through p. It breaks: do not use it.
-
-    Arguments and returns as `binary_cross_entropy_with_logits`, without `pos_weight`.
-
-    Raises:
-        OverflowError: a logit is below about -709.78: e⁻ᶻ is no float. (torch: inf or NaN, and no error.)
-        ValueError: a logit is above about 36.7: p rounds to 1, and math.log(0) is refused (torch: inf or NaN); and as
-            `binary_cross_entropy_with_logits`.
-    """
-    _check_vector("logits", logits)
-    _check_probabilities(targets, logits)
-    losses, slopes = [], []
-    for z, t in zip(logits, targets, strict=True):
-        p = 1 / (1 + math.exp(-z))
-        losses.append(-t * math.log(p) - (1 - t) * math.log(1 - p))
-        slopes.append((-t / p + (1 - t) / (1 - p)) * p * (1 - p))
-    return _chain(losses, slopes, reduction, upstream)
-
-
-def binary_cross_entropy_with_logits(
-    logits: Vector,
-    targets: Vector,
-    *,
-    pos_weight: float = 1.0,
-    reduction: str = "mean",
-    upstream: float | Vector = 1.0,
-) -> tuple[float | Vector, Vector]:
-    """w t log(1 + e⁻ᶻ) + (1 - t) log(1 + eᶻ); slope (1 - t) σ(z) - w t σ(-z), which is σ(z) - t where w = 1.
-
-    Args:
-        logits: z, n numbers; σ(z) is the probability of class 1.
-        targets: t, n numbers from 0 to 1.
-        pos_weight: w > 0, how many times a positive sample counts. "mean" divides by n all the same.
-        reduction: as in `reduce_losses`.
-        upstream: as in `reduce_losses`.
-
-    Returns:
-        The loss (n losses with "none"), and dJ/d(logits), n numbers.
-
-    Raises:
-        ValueError: logits and targets are not two non-empty lists of as many finite numbers, a target is not from 0 to
-            1, `pos_weight` is not positive and finite, or as `reduce_losses`.
-    """
-    _check_vector("logits", logits)
-    _check_probabilities(targets, logits)
-    _check_positive("pos_weight", pos_weight)
-    losses, slopes = [], []
-    for z, t in zip(logits, targets, strict=True):
-        losses.append(pos_weight * t * _softplus(-z) + (1 - t) * _softplus(z))
-        slopes.append((1 - t) * _sigmoid(z) - pos_weight * t * _sigmoid(-z))
-    return _chain(losses, slopes, reduction, upstream)
-
-
-def hinge_loss(
-    scores: Vector, labels: list[int], *, margin: float = 1.0, reduction: str = "mean", upstream: float | Vector = 1.0
-) -> tuple[float | Vector, Vector]:
-    """max(0, m - y s); slope -y where y s ≤ m, 0 beyond. At the kink y s = m it is -y, as in torch's clamp.
-
-    Args:
-        scores: s, n numbers; its sign is the predicted class.
-        labels: y, n numbers, each -1 or 1.
-        margin: m > 0.
-        reduction: as in `reduce_losses`.
-        upstream: as in `reduce_losses`.
-
-    Returns:
-        The loss (n losses with "none"), and dJ/d(scores), n numbers.
-
-    Raises:
-        ValueError: `scores` is no non-empty list of finite numbers, there are not as many labels, a label is neither -1
-            nor 1, `margin` is not positive and finite, or as `reduce_losses`.
-    """
-    _check_vector("scores", scores)
-    _check_signs(labels, scores)
-    _check_positive("margin", margin)
-    missing = [margin - y * s for s, y in zip(scores, labels, strict=True)]
-    losses = [max(0.0, m) for m in missing]
-    slopes = [-y if m >= 0 else 0.0 for m, y in zip(missing, labels, strict=True)]
-    return _chain(losses, slopes, reduction, upstream)
-
-
-# ---- classification: any number of classes
-
-
 def log_sum_exp(values: Vector) -> float:
     """log Σ eᵛ, with the largest value taken out of the sum: no exponential is of a positive number.
 
@@ -265,33 +157,6 @@ def log_softmax(logits: Matrix) -> Matrix:
     _check_matrix("logits", logits)
     log_sums = [log_sum_exp(row) for row in logits]
     return [[z - log_sum for z in row] for row, log_sum in zip(logits, log_sums, strict=True)]
-
-
-def textbook_cross_entropy(
-    logits: Matrix, labels: list[int], *, reduction: str = "mean", upstream: float | Vector = 1.0
-) -> tuple[float | Vector, Matrix]:
-    """-log p of the label with p = eᶻ / Σ eᶻ, and the chain rule through p. It breaks: do not use it.
-
-    With g = dL/dp, which is -1/p at the label and 0 elsewhere, dL/dz_k = p_k (g_k - Σ g_j p_j).
-    Arguments and returns as `cross_entropy`, without its options.
-
-    Raises:
-        OverflowError: a logit is above about 709.78: eᶻ is no float. (torch: NaN, and no error.)
-        ZeroDivisionError: all logits of a sample are below about -745.1: each eᶻ is 0. (torch: NaN.)
-        ValueError: the label's logit is about 745 below another: p is 0, and math.log(0) is refused (torch: inf); and
-            as `cross_entropy`.
-    """
-    _check_matrix("logits", logits)
-    _check_labels(labels, logits)
-    losses, slopes = [], []
-    for row, label in zip(logits, labels, strict=True):
-        powers = [math.exp(z) for z in row]
-        p = [power / sum(powers) for power in powers]
-        losses.append(-math.log(p[label]))
-        g = [-1 / p[label] if k == label else 0.0 for k in range(len(row))]
-        inner = sum(map(mul, g, p))
-        slopes.append([p_k * (g_k - inner) for p_k, g_k in zip(p, g, strict=True)])
-    return _chain(losses, slopes, reduction, upstream)
 
 
 def cross_entropy(
@@ -385,235 +250,11 @@ def multi_margin_loss(
     return _chain(losses, slopes, reduction, upstream)
 
 
-# ---- distributions
-
-
-def kl_div(
-    log_probabilities: Matrix,
-    targets: Matrix,
-    *,
-    log_target: bool = False,
-    reduction: str = "mean",
-    upstream: float | Matrix = 1.0,
-) -> tuple[float | Matrix, Matrix]:
-    """KL(t ‖ p), element by element: t (log t - x) with x = log p, and 0 where t is 0; slope -t.
-
-    Note the order: the model's x = log p comes first, the truth t second. One loss is one *element*, so "mean" divides
-    by n_samples · n_classes. The divergence of a sample is the sum of its row: "batchmean" is the mean of those.
-
-    Args:
-        log_probabilities: x, n_samples × n_classes, at most 0: from `log_softmax`.
-        targets: t, n_samples × n_classes, from 0 to 1; with `log_target` log t, at most 0.
-        log_target: whether `targets` are logarithms.
-        reduction: "none", "mean", "sum" or "batchmean".
-        upstream: as in `reduce_losses`; with "none" a number, or n_samples × n_classes.
-
-    Returns:
-        The loss (n_samples × n_classes with "none"), and dJ/d(log_probabilities), n_samples × n_classes.
-
-    Raises:
-        ValueError: the two are not matrices of finite numbers of one shape, one of their numbers is no probability (or
-            no logarithm of one, where one is expected), or as `reduce_losses`.
-    """
-    _check_matrix("log_probabilities", log_probabilities)
-    n_samples, n_classes = len(log_probabilities), len(log_probabilities[0])
-    _check_matrix("targets", targets, (n_samples, n_classes))
-    _check_reduction(reduction, "batchmean")
-    divisor = None
-    if reduction == "batchmean":
-        reduction, divisor = "mean", n_samples
-    if isinstance(upstream, list):
-        _check_matrix("upstream", upstream, (n_samples, n_classes))
-        upstream = _flat(upstream)
-    x, t = _flat(log_probabilities), _flat(targets)
-    _check_between("a log-probability", x, -math.inf, 0)
-    _check_between("a target", t, *((-math.inf, 0) if log_target else (0, 1)))
-    if log_target:
-        log_t, t = t, [math.exp(v) for v in t]
-    else:
-        log_t = [math.log(v) if v > 0 else 0.0 for v in t]  # whatever it is, 0 · log 0 counts as 0
-    losses = [t_k * (log_t_k - x_k) for t_k, log_t_k, x_k in zip(t, log_t, x, strict=True)]
-    slopes = [-t_k for t_k in t]
-    loss, gradient = _chain(losses, slopes, reduction, upstream, divisor)
-    return _rows(loss, n_classes) if reduction == "none" else loss, _rows(gradient, n_classes)
-
-
-# ---- embeddings: where points lie, not which class they are
-
-
-def cosine_embedding_loss(
-    first: Matrix,
-    second: Matrix,
-    labels: list[int],
-    *,
-    margin: float = 0.0,
-    reduction: str = "mean",
-    upstream: float | Vector = 1.0,
-) -> tuple[float | Vector, tuple[Matrix, Matrix]]:
-    """A contrastive loss of pairs: 1 - cos(a, b) where y = 1, max(0, cos(a, b) - m) where y = -1.
-
-    cos(a, b) = a·b / (|a| |b|), with COSINE_EPSILON added to each squared length, as in torch: the cosine of a row of
-    zeros is 0.
-    d cos / da = (b / |b| - cos · a / |a|) / |a|. At the kink cos = m the slope is that of cos, as in torch's clamp.
-
-    Args:
-        first: a, n_samples × n_dimensions.
-        second: b, n_samples × n_dimensions.
-        labels: y, 1 for a pair that belongs together, -1 for one that does not.
-        margin: m, from -1 to 1: how similar strangers may be.
-        reduction: as in `reduce_losses`.
-        upstream: as in `reduce_losses`.
-
-    Returns:
-        The loss (n_samples losses with "none"), and (dJ/d(first), dJ/d(second)).
-
-    Raises:
-        ValueError: first and second are not matrices of finite numbers of one shape, there are not as many labels, a
-            label is neither -1 nor 1, `margin` is not from -1 to 1, or as `reduce_losses`.
-    """
-    _check_matrix("first", first)
-    _check_matrix("second", second, (len(first), len(first[0])))
-    _check_signs(labels, first)
-    _check_between("margin", [margin], -1, 1)
-    losses, slopes_a, slopes_b = [], [], []
-    for a, b, y in zip(first, second, labels, strict=True):
-        (length_a, unit_a), (length_b, unit_b) = _unit(a, COSINE_EPSILON), _unit(b, COSINE_EPSILON)
-        cosine = sum(map(mul, a, b)) / (length_a * length_b)  # exactly 0 where a·b is; unit_a · unit_b may not be
-        losses.append(1 - cosine if y == 1 else max(0.0, cosine - margin))
-        d_cosine = -1.0 if y == 1 else 1.0 if cosine >= margin else 0.0
-        slopes_a.append(_through_unit([d_cosine * v for v in unit_b], unit_a, length_a))
-        slopes_b.append(_through_unit([d_cosine * v for v in unit_a], unit_b, length_b))
-    loss, gradient_a = _chain(losses, slopes_a, reduction, upstream)
-    loss, gradient_b = _chain(losses, slopes_b, reduction, upstream)
-    return loss, (gradient_a, gradient_b)
-
-
-def _unit(vector: Vector, epsilon: float = 0.0) -> tuple[float, Vector]:
-    """The vector's length √(Σ v² + ε), and the vector divided by it."""
-    length = math.sqrt(sum(map(mul, vector, vector)) + epsilon)
-    return length, [v / length for v in vector]
-
-
-def _through_unit(gradient: Vector, unit: Vector, length: float) -> Vector:
-    """Back through u = v / |v|: (g - (g·u) u) / |v|. What points along v is lost: only v's direction counts."""
-    along = sum(map(mul, gradient, unit))
-    return [(g - along * u) / length for g, u in zip(gradient, unit, strict=True)]
-
-
-def triplet_margin_loss(
-    anchors: Matrix,
-    positives: Matrix,
-    negatives: Matrix,
-    *,
-    margin: float = 1.0,
-    reduction: str = "mean",
-    upstream: float | Vector = 1.0,
-) -> tuple[float | Vector, tuple[Matrix, Matrix, Matrix]]:
-    """max(0, m + d(a, p) - d(a, n)): the negative is to lie m farther from the anchor than the positive.
-
-    d(a, b) = |a - b + 1e-6|, the Euclidean length with 1e-6 added to each coordinate, as in torch, so that a = b has a
-    gradient. Its slope by a is the unit vector from b to a. At the kink the slope is that of the inside, as in torch.
-
-    Args:
-        anchors: a, n_samples × n_dimensions.
-        positives: p, n_samples × n_dimensions, of the anchor's kind.
-        negatives: n, n_samples × n_dimensions, of another.
-        margin: m > 0, in units of distance.
-        reduction: as in `reduce_losses`.
-        upstream: as in `reduce_losses`.
-
-    Returns:
-        The loss (n_samples losses with "none"), and (dJ/d(anchors), dJ/d(positives), dJ/d(negatives)).
-
-    Raises:
-        ValueError: the three are not matrices of finite numbers of one shape, `margin` is not positive and finite, or
-            as `reduce_losses`.
-    """
-    _check_matrix("anchors", anchors)
-    shape = (len(anchors), len(anchors[0]))
-    _check_matrix("positives", positives, shape)
-    _check_matrix("negatives", negatives, shape)
-    _check_positive("margin", margin)
-    losses, slopes = [], ([], [], [])
-    for a, p, n in zip(anchors, positives, negatives, strict=True):
-        to_positive, from_positive = _distance(a, p)
-        to_negative, from_negative = _distance(a, n)
-        missing = margin + to_positive - to_negative
-        losses.append(max(0.0, missing))
-        active = 1.0 if missing >= 0 else 0.0
-        slopes[0].append([active * (u - v) for u, v in zip(from_positive, from_negative, strict=True)])
-        slopes[1].append([-active * u for u in from_positive])
-        slopes[2].append([active * v for v in from_negative])
-    loss, _ = reduce_losses(losses, reduction, upstream)
-    return loss, tuple(_chain(losses, slope, reduction, upstream)[1] for slope in slopes)
-
-
-def _distance(a: Vector, b: Vector) -> tuple[float, Vector]:
-    """|a - b + ε|, and its slope with respect to a: the unit vector from b to a (zeros where the length is 0)."""
-    difference = [u - v + DISTANCE_EPSILON for u, v in zip(a, b, strict=True)]
-    length = math.sqrt(sum(map(mul, difference, difference)))
-    return length, [d / length if length > 0 else 0.0 for d in difference]
-
-
-def info_nce(
-    queries: Matrix, keys: Matrix, *, temperature: float, reduction: str = "mean", upstream: float | Vector = 1.0
-) -> tuple[float | Vector, tuple[Matrix, Matrix]]:
-    """Which key is mine? The cross-entropy of cos(query i, key j) / τ with the label i (van den Oord et al. 2018).
-
-    Key i is the positive of query i; the keys of the other samples are its negatives.
-
-    Args:
-        queries: n_samples × n_dimensions, no row of zeros.
-        keys: n_samples × n_dimensions, no row of zeros.
-        temperature: τ > 0; the smaller, the more the most similar negatives count.
-        reduction: as in `reduce_losses`.
-        upstream: as in `reduce_losses`.
-
-    Returns:
-        The loss (n_samples losses with "none"), and (dJ/d(queries), dJ/d(keys)).
-
-    Raises:
-        ValueError: the two are not matrices of finite numbers of one shape, a row is shorter than 1e-12, `temperature`
-            is not positive and finite, or as `reduce_losses`.
-    """
-    _check_matrix("queries", queries)
-    _check_matrix("keys", keys, (len(queries), len(queries[0])))
-    _check_positive("temperature", temperature)
-    _check_directions("queries", queries)
-    _check_directions("keys", keys)
-    q_lengths, q = zip(*map(_unit, queries), strict=True)
-    k_lengths, k = zip(*map(_unit, keys), strict=True)
-    logits = [[sum(map(mul, u, v)) / temperature for v in k] for u in q]
-    loss, slopes = cross_entropy(logits, list(range(len(q))), reduction=reduction, upstream=upstream)
-    d_cosines = [[s / temperature for s in row] for row in slopes]  # row i: query i; column j: key j
-    d_q = [_weighted_sum(row, k) for row in d_cosines]
-    d_k = [_weighted_sum(column, q) for column in zip(*d_cosines, strict=True)]
-    return loss, (list(map(_through_unit, d_q, q, q_lengths)), list(map(_through_unit, d_k, k, k_lengths)))
-
-
-def _weighted_sum(weights: Vector, rows: Matrix) -> Vector:
-    """Σ weight · row."""
-    return [sum(map(mul, weights, column)) for column in zip(*rows, strict=True)]
-
-
-# ---- what is refused, and lists
-
-
 def _errors(predictions: Vector, targets: Vector) -> Vector:
     """prediction - target, for two lists that fit."""
     _check_vector("predictions", predictions)
     _check_vector("targets", targets, len(predictions))
     return [p - t for p, t in zip(predictions, targets, strict=True)]
-
-
-def _flat(rows: Matrix) -> Vector:
-    """All elements, row by row."""
-    return [value for row in rows for value in row]
-
-
-def _rows(values: Vector, n_columns: int) -> Matrix:
-    """The rows again."""
-    return [values[i : i + n_columns] for i in range(0, len(values), n_columns)]
 
 
 def _check_vector(name: str, values: Vector, n: int | None = None) -> None:
@@ -639,12 +280,6 @@ def _check_length(name: str, values: list, n: int) -> None:
         raise ValueError(f"{name} must have {n} entries, got {len(values)}")
 
 
-def _check_probabilities(targets: Vector, logits: Vector) -> None:
-    """A target from 0 to 1 for each logit."""
-    _check_vector("targets", targets, len(logits))
-    _check_between("a target", targets, 0, 1)
-
-
 def _check_between(name: str, values: Vector, low: float, high: float) -> None:
     """Each from `low` to `high`."""
     for value in values:
@@ -658,27 +293,12 @@ def _check_positive(name: str, value: float) -> None:
         raise ValueError(f"{name} must be positive and finite, got {value}")
 
 
-def _check_signs(labels: list[int], samples: list) -> None:
-    """-1 or 1 for each sample."""
-    _check_length("labels", labels, len(samples))
-    for label in labels:
-        if label not in (-1, 1):
-            raise ValueError(f"a label must be -1 or 1, got {label!r}")
-
-
 def _check_labels(labels: list[int], rows: Matrix, ignore_index: int | None = None) -> None:
     """For each row the index of a class, or `ignore_index`; False and True count as 0 and 1, as always in Python."""
     _check_length("labels", labels, len(rows))
     for label in labels:
         if not isinstance(label, int) or not (label == ignore_index or 0 <= label < len(rows[0])):
             raise ValueError(f"a label must be an int from 0 to {len(rows[0]) - 1}, got {label!r}")
-
-
-def _check_directions(name: str, rows: Matrix) -> None:
-    """No row of zeros."""
-    for row in rows:
-        if math.hypot(*row) < 1e-12:
-            raise ValueError(f"a row of {name} must have a direction, got {row}")
 
 
 def _check_weights(weights: Vector, n_classes: int) -> None:
@@ -703,7 +323,6 @@ def _check_upstream(upstream: float | Vector, losses: Vector, reduction: str) ->
         raise ValueError(f"upstream must be a finite number where reduction is {reduction!r}, got {upstream!r}")
 
 
-# Made from build_it.py and score.py of the lesson deep-learning-core/loss-functions of Twice (MIT).
 EXAMPLES = """examples:
   python score.py classification iris-logits.csv --target species
   python score.py classification valid.csv --target label --probabilities

@@ -463,7 +463,7 @@ def cosine_embedding_loss(
     """A contrastive loss of pairs: 1 - cos(a, b) where y = 1, max(0, cos(a, b) - m) where y = -1.
 
     cos(a, b) = a·b / (|a| |b|), with COSINE_EPSILON added to each squared length, as in torch: the cosine of a row of
-    zeros is 0.
+    zeros is 0. Where a·b is 0, so is this cosine; the product of two unit vectors may round to just below.
     d cos / da = (b / |b| - cos · a / |a|) / |a|. At the kink cos = m the slope is that of cos, as in torch's clamp.
 
     Args:
@@ -499,7 +499,7 @@ def cosine_embedding_loss(
 
 
 def _unit(vector: Vector, epsilon: float = 0.0) -> tuple[float, Vector]:  # given
-    """The vector's length √(Σ v² + ε), and the vector divided by it."""
+    """The vector's length √(Σ v² + ε), which must not be 0, and the vector divided by it."""
     length = math.sqrt(sum(map(mul, vector, vector)) + epsilon)
     return length, [v / length for v in vector]
 
@@ -522,7 +522,8 @@ def triplet_margin_loss(
     """max(0, m + d(a, p) - d(a, n)): the negative is to lie m farther from the anchor than the positive.
 
     d(a, b) = |a - b + 1e-6|, the Euclidean length with 1e-6 added to each coordinate, as in torch, so that a = b has a
-    gradient. Its slope by a is the unit vector from b to a. At the kink the slope is that of the inside, as in torch.
+    gradient. Its slope by a is the unit vector from b to a, and 0 where the length is 0 all the same. At the kink the
+    slope is that of the inside. All as in torch.
 
     Args:
         anchors: a, n_samples × n_dimensions.

@@ -1,6 +1,5 @@
 """Train with three losses on data with gross errors, and with cross-entropy on iris; ship a skill with a scorer."""
 
-import ast
 import math
 import shutil
 import statistics
@@ -10,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from shared.data import load
+from shared.ship.one_file import one_file
 
 HERE = Path(__file__).parent
 STEPS = 150
@@ -80,20 +80,6 @@ def ship(twin: ModuleType, folder: Path) -> dict[str, Any]:
     lines += [",".join([names[k], *(f"{v:.4f}" for v in row)]) for k, row in zip(truth, logits, strict=True)]
     (folder / "iris-logits.csv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     shutil.copyfile(HERE / "SKILL.md", folder / "SKILL.md")
-    (folder / "score.py").write_text(one_file(), encoding="utf-8", newline="\n")
+    program = one_file(HERE / "build_it.py", HERE / "score.py")
+    (folder / "score.py").write_text(program, encoding="utf-8", newline="\n")
     return results
-
-
-def one_file() -> str:
-    """score.py with the code of build_it.py in the place of its import, so that it needs no other file."""
-    command, losses = ((HERE / name).read_text(encoding="utf-8") for name in ("score.py", "build_it.py"))
-    lines = losses.splitlines()
-    for node in reversed(ast.parse(losses).body):
-        text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
-        if text.startswith(('"""', "import math", "__all__", "if __name__")):
-            del lines[node.lineno - 1 : node.end_lineno]
-    origin = "# Made from build_it.py and score.py of the lesson deep-learning-core/loss-functions of Twice (MIT)."
-    code = "\n".join(lines).strip().replace("  # given\n", "\n")
-    start = command.index("from phases.")
-    end = command.index(")\n", start) + 2
-    return f"#!/usr/bin/env python3\n{command[:start]}{code}\n\n\n{origin}\n{command[end:].lstrip()}"
