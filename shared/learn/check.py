@@ -29,6 +29,8 @@ from shared.learn.verdict import Verdict
 
 _POLL = 0.2  # seconds between two looks at a watched file
 _STILL = 0.1  # and until what an editor writes is taken as whole
+_MOST = 3600  # seconds for one call
+_TRIES = 5  # to read a file that is saved while it is read
 
 
 @dataclass
@@ -60,6 +62,10 @@ def check(curriculum: Curriculum, options: argparse.Namespace) -> int:
     require(lesson, "build_it.py", "use_it.py", "test_equivalence.py")
     if sentence := can_judge():
         raise UsageError(sentence)
+    if not 0 < options.limit <= _MOST:
+        raise UsageError(
+            f"--limit is the seconds for one call, more than 0 and at most {_MOST}, and not {options.limit}"
+        )
     file = place.file(lesson)
     if state["lessons"].get(lesson.name, {}).get("breaks") and not options.own:
         from shared.learn.breaking import open_break  # noqa: PLC0415  # only where there was one
@@ -70,11 +76,13 @@ def check(curriculum: Curriculum, options: argparse.Namespace) -> int:
     if options.watch:
         return _watch(curriculum, lesson, file, options)
     earlier = {} if options.reference else own_lessons(curriculum, place, lesson)
-    done = None
     with WarmProcess(lesson) as warm, screen.progress() as say:
-        while done is None:
+        for _ in range(_TRIES):
             with contextlib.suppress(CancelledError):  # it was saved while it was read: once more
                 done = check_file(warm, file, earlier, options.limit, hear=_progress(say, lesson))
+                break
+        else:
+            raise UsageError(f"{screen.shown(file)} changes each time it is read")
     return _finish(curriculum, place, done, options)
 
 

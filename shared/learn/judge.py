@@ -77,6 +77,7 @@ class _RaisedError(_Stop):
     """The learner's code raised what would tell pytest to skip the test, or to end."""
 
 
+_dumps = json.dumps
 _exit = os._exit  # which is not the learner's to call
 _TO_PYTEST = (
     KeyboardInterrupt,
@@ -197,7 +198,7 @@ class Judge:
         self.copier = _Copier()
         self.steps: dict[int, tuple[object, list[str]]] = {}  # of objects that say nothing of themselves: their calls
         self.saying = False
-        self.process = os.getpid()
+        self.process, self.parent = os.getpid(), os.getppid()
         self.module: ModuleType | None = None
         self.twin: ModuleType | None = None
 
@@ -205,7 +206,7 @@ class Judge:
 
     def say(self, event: str, **values: Any) -> None:
         self.saying = True  # a line that is begun is ended before the time is looked at
-        print(json.dumps({"event": event, "shard": self.job.shard[0], **values}), file=self.out, flush=True)
+        print(_dumps({"event": event, "shard": self.job.shard[0], **values}), file=self.out, flush=True)
         self.saying = False
 
     # Before the tests
@@ -297,7 +298,9 @@ class Judge:
                 return result
             except BaseException as error:
                 call.raised = _first_line(error)
-                if isinstance(error, _Stop | RecursionError) and not call.text:  # Hypothesis may not repeat it
+                if (
+                    isinstance(error, (_Stop, RecursionError, *_TO_PYTEST)) and not call.text
+                ):  # Hypothesis may not repeat it
                     self._describe(call, arguments, keywords)
                     self.built.append(call)
                 if isinstance(error, _TO_PYTEST):
@@ -462,6 +465,9 @@ class Judge:
         self.say("test", **said)
         return report
 
+    def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.say("broken", why=f"{_first_line(excinfo.value)}\n{excrepr}")
+
     # Why a test failed
 
     def _failed(self, error: BaseException) -> dict[str, Any]:
@@ -595,6 +601,8 @@ class Judge:
 
     def keep_time(self, signum: int, frame: FrameType | None) -> None:
         """Ends a call or a test that takes too long; while all is well, says that there is life."""
+        if os.getppid() != self.parent:  # nobody listens any more
+            _exit(1)
         if self.saying:
             return
         now = time.monotonic()

@@ -99,6 +99,15 @@ def _ending(status: int) -> str:
     return f"the process ended with exit code {os.WEXITSTATUS(status)}"
 
 
+def _event(line: bytes) -> dict[str, Any]:
+    """What a judge says; nothing, where the learner's code wrote into its pipe."""
+    with contextlib.suppress(ValueError):
+        event = json.loads(line)
+        if isinstance(event, dict) and "event" in event:
+            return event
+    return {}
+
+
 def _say(event: dict[str, Any]) -> None:
     print(json.dumps(event), flush=True)
 
@@ -146,7 +155,8 @@ class _Run:
         child.heard = time.monotonic()
         *lines, child.rest = (child.rest + data).split(b"\n")
         for line in lines:
-            event = json.loads(line)
+            if not (event := _event(line)):
+                continue
             child.test = event["test"] if event["event"] == "started" else child.test
             if event["event"] == "finished":
                 child.finished = True
@@ -209,6 +219,7 @@ def serve_once(lesson: Lesson) -> None:
 if __name__ == "__main__":
     chosen = load().find(sys.argv[1])
     if hasattr(os, "fork"):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # and what is running ends before
         serve(chosen)
     else:
         serve_once(chosen)
