@@ -198,6 +198,7 @@ class Judge:
         self.copier = _Copier()
         self.steps: dict[int, tuple[object, list[str]]] = {}  # of objects that say nothing of themselves: their calls
         self.saying = False
+        self.memory = _Memory()
         self.process, self.parent = os.getpid(), os.getppid()
         self.module: ModuleType | None = None
         self.twin: ModuleType | None = None
@@ -223,6 +224,7 @@ class Judge:
         try:
             self.module = importlib.import_module(lesson.module("build_it"))
         except BaseException as error:
+            self.memory.limit(False)
             self.say("import_failed", **self._error(error), code=self._digest())
             return False
         finally:
@@ -297,6 +299,8 @@ class Judge:
                     self._keep(call, result)
                 return result
             except BaseException as error:
+                if isinstance(error, MemoryError):
+                    self.memory.limit(False)
                 call.raised = _first_line(error)
                 if (
                     isinstance(error, (_Stop, RecursionError, *_TO_PYTEST)) and not call.text
@@ -437,6 +441,7 @@ class Judge:
         self.copier = _Copier()
         self.current = None
         self.printed.reset()
+        self.memory.limit(True)
         self.test_began = time.monotonic()
         engine.MAX_SHRINKING_SECONDS = min(_SHRINKING, self.shrinking)  # type: ignore[assignment]
         try:
@@ -456,6 +461,8 @@ class Judge:
         if report.failed and call.excinfo:
             with self._looks():
                 said |= self._failed(call.excinfo.value)
+            if isinstance(call.excinfo.value, MemoryError):  # what filled it must not be there in the next test
+                traceback.clear_frames(call.excinfo.value.__traceback__)
             self.shrinking = max(0.0, self.shrinking - call.duration) if said["outcome"] == "failed" else self.shrinking
             blamed = said.get("failure", {}).get("path")
             if blamed:
@@ -629,7 +636,8 @@ class _Tools:
     """What the tests rely on, in the process that the learner's code is in as well: it must stay what it is."""
 
     def __init__(self, lesson: Lesson) -> None:
-        names = ("builtins", "math", "random", "statistics", lesson.module("use_it"), *lesson.frameworks)
+        # Not the frameworks: torch replaces functions of its own when it first compiles something.
+        names = ("builtins", "math", "random", "statistics", lesson.module("use_it"))
         self.before = {
             (module, name): value
             for module in list(sys.modules)
@@ -680,15 +688,27 @@ def _without_addresses(text: str) -> str:
     return re.sub(r"<([\w.]*\b)?(\w+) object (\w+ )?at 0x[0-9A-Fa-f]+>", r"<\2>", text)
 
 
-def _limit_memory() -> None:
-    """On Linux, an allocation beyond the limit raises MemoryError at the learner's line."""
-    if sys.platform == "linux":
-        import resource  # noqa: PLC0415  # POSIX only
+class _Memory:
+    """On Linux, an allocation beyond the limit raises MemoryError at the learner's line.
 
-        in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = in_use + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (min(wanted, hard) if hard > 0 else wanted, hard))
+    Of RLIMIT_DATA, which leaves the stack alone: with RLIMIT_AS, a stack that has to grow when all is used ends the
+    process by SIGSEGV, at any line.
+    """
+
+    def __init__(self) -> None:
+        self.most = 0
+        if sys.platform == "linux":
+            in_use = int(Path("/proc/self/statm").read_text().split()[5]) * mmap.PAGESIZE
+            self.most = in_use + MEMORY
+
+    def limit(self, on: bool) -> None:
+        """Off, so that the judge can work while the learner's values are still there."""
+        if sys.platform == "linux":
+            import resource  # noqa: PLC0415  # POSIX only
+
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            most = self.most if hard == resource.RLIM_INFINITY else min(self.most, hard)
+            resource.setrlimit(resource.RLIMIT_DATA, (most if on else hard, hard))
 
 
 def _refuse(*_: object) -> NoReturn:
@@ -713,7 +733,7 @@ def judge(job: Job, out: TextIO, marks: mmap.mmap | None = None) -> None:
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, plugin.keep_time)
         signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
-    _limit_memory()
+    plugin.memory.limit(True)
     sys.stdin = io.StringIO()
     sys.stdout = sys.stderr = plugin.printed
     os._exit = _refuse  # type: ignore[assignment]
