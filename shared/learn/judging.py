@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from shared.curriculum import HOUSE, Lesson, environment
-from shared.learn.outline import outline, parameters, public
+from shared.learn.outline import foreign_imports, outline, parameters, public
 from shared.learn.verdict import Verdict, conclude, from_stacks
 from shared.ship.run import RunError
 
@@ -198,6 +198,11 @@ def judge_file(
     reference = (warm.lesson.folder / "build_it.py").read_text(encoding="utf-8")
     theirs, paths = outline(reference), public(reference)
     todo = {path: "" for path in paths if path in mine and mine[path][1] and not theirs[path][1]}
+    if foreign := foreign_imports(source.decode()):
+        verdict = conclude(paths, todo, [])
+        name, line = next(iter(foreign.items()))
+        verdict.trouble = {"kind": "imports", "message": name, "file": str(file), "line": line}
+        return verdict
     job: dict[str, Any] = {
         "file": str(file),
         "paths": paths,

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import sys
 
 
 def outline(source: str) -> dict[str, tuple[int, bool]]:
@@ -20,6 +21,23 @@ def outline(source: str) -> dict[str, tuple[int, bool]]:
             for inner in node.body:
                 if isinstance(inner, ast.FunctionDef):
                     found[f"{node.name}.{inner.name}"] = inner.lineno, _is_stub(inner)
+    return found
+
+
+def foreign_imports(source: str) -> dict[str, int]:
+    """What `source` imports besides the standard library and other lessons' build_it, with the lines."""
+    found: dict[str, int] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "." * node.level]
+        else:
+            continue
+        for name in names:
+            top, _, rest = name.partition(".")
+            if top not in sys.stdlib_module_names and not (top == "phases" and rest.endswith(".build_it")):
+                found.setdefault(name, node.lineno)
     return found
 
 

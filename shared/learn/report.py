@@ -185,6 +185,7 @@ def _trouble(file: Path, source: bytes, trouble: dict[str, Any]) -> list[str]:
         "hangs": "Importing your file does not come to an end: a loop outside of a function?",
         "exits": "Your file ends the whole process while it is imported (exit).",
         "memory": "Your file asks for more memory than there is while it is imported.",
+        "imports": f"Your file imports {trouble['message']}. Build it from the standard library and earlier lessons.",
         "changes": f"Your file changes {trouble['message']}, on which the tests rely: they would say nothing.",
         "dies": f"While your file was imported, {trouble['message']}.",
     }.get(trouble["kind"], f"Your file cannot be imported: it raises {trouble['message']}")
