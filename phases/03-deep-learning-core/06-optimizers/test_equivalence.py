@@ -425,7 +425,8 @@ def test_batches(build_it, use_it, n_samples, batch_size, seed):
 @st.composite
 def models(draw):
     n, n_features = draw(some.sizes(1, 5)), draw(some.sizes(1, 3))
-    numbers = some.floats() | st.sampled_from([-1000.0, 1000.0])
+    # sums of products of these are exact, so that cancelling them leaves no rounding to be forgiven
+    numbers = st.integers(-64, 64).map(lambda k: k / 8) | st.sampled_from([-1000.0, 1000.0])
     parameters = [draw(some.vectors(n_features, numbers)), draw(numbers)]
     return parameters, draw(some.matrices(n, n_features, numbers)), draw(some.vectors(n, numbers))
 
@@ -437,8 +438,7 @@ def test_loss_and_gradients(build_it, use_it, model):
     for twin in (build_it, use_it):
         loss, gradients = twin.loss_and_gradients(*model)
         found.append({"loss": loss, "by the weights": gradients[0], "by the bias": gradients[1]})
-    # sums of terms up to 1e12 that may cancel
-    assert_equivalent(*found, atol=1e-4 if found[0]["loss"] > 1e6 else 1e-9)
+    assert_equivalent(*found)
 
 
 def test_gradients_against_finite_differences(build_it, use_it):
@@ -667,7 +667,10 @@ def test_messages_say_what_came(build_it):
         (lambda: build_it.SGD(-1.0), "lr .*-1.0"),
         (lambda: build_it.Adam(betas=(0.9, 1.5)), r"betas\[1\].*1.5"),
         (lambda: build_it.SGD().step([1.0, [1.0, 2.0]], [1.0, [1.0]]), r"gradient 1 .*\(2,\).*\(1,\)"),
-        (lambda: build_it.SGD().step([1.0], [math.nan]), "gradient 0 .*nan"),
+        *(
+            (lambda kind=kind: getattr(build_it, kind)().step([1.0], [math.nan]), "gradient 0 .*nan")
+            for kind in ("SGD", "Adagrad", "RMSprop", "Adam", "AdamW")
+        ),
         (lambda: build_it.batches(3, 0, Random(0)), "batch_size .*0"),
         (lambda: build_it.loss_and_gradients([[1.0], 0.0], [[1.0], [1.0, 2.0]], [1.0, 2.0]), "row 1 .*1.*2"),
     ):
