@@ -295,7 +295,10 @@ def check(text: str, activation: str, scheme: str) -> dict[str, Any]:
     if "-" in text:
         sizes = [shapes[0][1], *(n_out for n_out, _ in shapes)]
         names = [activation] * (len(shapes) - 1) + ["identity"]
-        found = predicted_variances(sizes, names, [std * std for std in stds])
+        try:
+            found = predicted_variances(sizes, names, [std * std for std in stds])
+        except ValueError:
+            raise ValueError(f"{text}, {scheme}: the variances are too large for a float of 64 bits") from None
         for layer, z, d in zip(layers, found.pre_activations, found.deltas, strict=True):
             layer |= {"z_square": z, "delta_square": d}
         result["forward"] = ratio(found.pre_activations[-1], found.pre_activations[0])
@@ -327,6 +330,8 @@ def read_safetensors(file: Path) -> dict[str, tuple[list[int], list[float]]]:
     data = file.read_bytes()
     try:
         start = 8 + int.from_bytes(data[:8], "little")
+        if start > len(data):
+            raise ValueError("cut short")
         header = json.loads(data[8:start])
         header.pop("__metadata__", None)
         tensors = {}

@@ -836,6 +836,8 @@ def read(tool, folder, dtype, packed):
 def test_the_tool_refuses(build_it, tool, tmp_path, capsys):
     (tmp_path / "text").write_text("no weights", encoding="utf-8")
     (tmp_path / "empty").write_bytes((2).to_bytes(8, "little") + b"{}")
+    (tmp_path / "long").write_bytes((2**62).to_bytes(8, "little") + b"{}")
+    (tmp_path / "list").write_bytes((2).to_bytes(8, "little") + b"[]")
     for wrong in (
         [],
         ["784"],
@@ -844,8 +846,10 @@ def test_the_tool_refuses(build_it, tool, tmp_path, capsys):
         ["8-4", "--init", "best"],
         ["8-4", "--init", "-1"],
         ["8-4", "--init", "nan"],
+        ["8-8-8", "--init", "1e100"],
+        ["8-4", "--init", "1e200"],
         ["8-4", "--weights", "x"],
-        *(["--weights", str(tmp_path / name)] for name in ("text", "empty", "none")),
+        *(["--weights", str(tmp_path / name)] for name in ("text", "empty", "long", "list", "none")),
     ):
         assert tool.main(wrong) == 2, wrong
         assert capsys.readouterr().err.startswith("init-check: ")
