@@ -40,6 +40,7 @@ from shared.proof.equivalence import ATOL, NotEquivalentError, compare_values, r
 CALL_LIMIT = 5.0  # seconds for one call of the learner's
 _CALLS = 4  # a whole test may take so many times as long
 MEMORY = 1 << 30  # bytes beyond what the frameworks take
+_BALLAST = 16 << 20
 _TICK = 0.5
 _SHRINKING = 2.0  # seconds for one test's search for its smallest example
 _ALL_SHRINKING = 6.0  # and for all of them, if nothing else is asked for
@@ -71,6 +72,10 @@ class _StillRunningError(_Stop):
 
 class _EndedError(_Stop):
     """The learner's code tried to end the process."""
+
+
+class _FullError(_Stop):
+    """The learner's code asked for more memory than there is."""
 
 
 class _RaisedError(_Stop):
@@ -224,6 +229,7 @@ class Judge:
         try:
             self.module = importlib.import_module(lesson.module("build_it"))
         except BaseException as error:
+            self.memory.ballast = None  # the next line may need some
             self.memory.limit(False)
             self.say("import_failed", **self._error(error), code=self._digest())
             return False
@@ -299,17 +305,15 @@ class Judge:
                     self._keep(call, result)
                 return result
             except BaseException as error:
-                if isinstance(error, MemoryError):
-                    self.memory.limit(False)
+                self.memory.ballast = None  # the next line may need some
+                final = self._final(error)
                 call.raised = _first_line(error)
-                if (
-                    isinstance(error, (_Stop, RecursionError, *_TO_PYTEST)) and not call.text
-                ):  # Hypothesis may not repeat it
+                if isinstance(final, _Stop | RecursionError) and not call.text:  # Hypothesis may not repeat it
                     self._describe(call, arguments, keywords)
                     self.built.append(call)
-                if isinstance(error, _TO_PYTEST):
-                    raise _RaisedError(call.raised).with_traceback(error.__traceback__) from None
-                raise
+                if final is error:
+                    raise
+                raise final.with_traceback(error.__traceback__) from None
             finally:
                 if os.getpid() != self.process:  # a fork of the learner's: the tests are not run there as well
                     _exit(0)
@@ -318,6 +322,13 @@ class Judge:
                 call.printed, call.printed_lines = self.printed.kept, self.printed.lines
 
         return recorder
+
+    def _final(self, error: BaseException) -> BaseException:
+        """What ends the test for good, where pytest would obey `error`, or Hypothesis fill the memory once more."""
+        if isinstance(error, MemoryError):
+            self.memory.limit(False)
+            return _FullError()
+        return _RaisedError(_first_line(error)) if isinstance(error, _TO_PYTEST) else error
 
     def _mark(self, path: str, text: str = "") -> None:
         """Leave word of the call that runs, in memory shared with the process outside, which may outlive this."""
@@ -441,7 +452,6 @@ class Judge:
         self.copier = _Copier()
         self.current = None
         self.printed.reset()
-        self.memory.limit(True)
         self.test_began = time.monotonic()
         engine.MAX_SHRINKING_SECONDS = min(_SHRINKING, self.shrinking)  # type: ignore[assignment]
         try:
@@ -461,8 +471,6 @@ class Judge:
         if report.failed and call.excinfo:
             with self._looks():
                 said |= self._failed(call.excinfo.value)
-            if isinstance(call.excinfo.value, MemoryError):  # what filled it must not be there in the next test
-                traceback.clear_frames(call.excinfo.value.__traceback__)
             self.shrinking = max(0.0, self.shrinking - call.duration) if said["outcome"] == "failed" else self.shrinking
             blamed = said.get("failure", {}).get("path")
             if blamed:
@@ -470,6 +478,11 @@ class Judge:
                 if said["failure"]["kind"] == "hangs" or self.failures[blamed] >= _ENOUGH:
                     self.closed[blamed] = "hangs" if said["failure"]["kind"] == "hangs" else "differs"
         self.say("test", **said)
+        if (
+            said.get("failure", {}).get("kind") == "memory"
+        ):  # what filled it may still be there: another process goes on
+            self.say("spent", path=said["failure"]["path"])
+            _exit(0)
         return report
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -508,6 +521,7 @@ class Judge:
             AssertionError: "assertion",
             _StillRunningError: "hangs",
             MemoryError: "memory",
+            _FullError: "memory",
             SystemExit: "exits",
             _EndedError: "exits",
         }
@@ -697,6 +711,7 @@ class _Memory:
 
     def __init__(self) -> None:
         self.most = 0
+        self.ballast: bytes | None = None  # kept, to be thrown away when all else is used
         if sys.platform == "linux":
             in_use = int(Path("/proc/self/statm").read_text().split()[5]) * mmap.PAGESIZE
             self.most = in_use + MEMORY
@@ -709,6 +724,7 @@ class _Memory:
             _, hard = resource.getrlimit(resource.RLIMIT_DATA)
             most = self.most if hard == resource.RLIM_INFINITY else min(self.most, hard)
             resource.setrlimit(resource.RLIMIT_DATA, (most if on else hard, hard))
+            self.ballast = bytes(_BALLAST) if on else None
 
 
 def _refuse(*_: object) -> NoReturn:

@@ -240,19 +240,22 @@ def _show_definitions(verdict: Verdict, file: Path, mine: str, reference: str) -
 def _to_the_end(
     warm: WarmProcess, job: dict[str, Any], hear: Hear, cancelled: Callable[[], bool]
 ) -> list[dict[str, Any]]:
-    """All events of a job; where a judge died, what it was at counts as failed, and the rest goes on without it."""
+    """All events of a job; where a judge died, what it was at counts as failed, and another one does the rest."""
     events: list[dict[str, Any]] = []
     for _ in range(_DEATHS):
-        deaths = []
+        deaths, spent = [], False
         for event in warm.run(job, cancelled):
             hear(event)
             if event["event"] == "died" and event["test"]:
                 deaths.append(event)
             elif event["event"] == "died":
                 events.append({**event, **from_stacks(event["stacks"], job["file"], ())})
+            elif event["event"] == "spent":
+                spent = True
+                job = {**job, "closed": {**job["closed"], **({event["path"]: "differs"} if event["path"] else {})}}
             else:
                 events.append(event)
-        if not deaths:
+        if not deaths and not spent:
             break
         for death in deaths:
             kind = "hangs" if death["silent"] else "dies"
@@ -267,6 +270,8 @@ def _to_the_end(
             )
             if place["path"]:
                 job = {**job, "closed": {**job["closed"], place["path"]: kind}}
+        if not warm.usable:
+            break
         job = {**job, "skip": [event["test"] for event in events if event["event"] == "test"]}
     return events
 

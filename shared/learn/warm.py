@@ -158,8 +158,8 @@ class _Run:
             if not (event := _event(line)):
                 continue
             child.test = event["test"] if event["event"] == "started" else child.test
+            child.finished = child.finished or event["event"] in ("finished", "spent")
             if event["event"] == "finished":
-                child.finished = True
                 self.modules |= set(event["modules"])
             yield event
         if not data:

@@ -254,12 +254,13 @@ SPREADS = {
     "exit": ("exit()", ["different spread ends the whole process (exit) in line 16", CALL, "framework 0.0", SIXTEEN, "exit()"]),
     "os._exit": ("import os\nos._exit(3)", [CALL, "yours ends the whole process (exit)", SEVENTEEN, "os._exit(3)"]),
     "interrupt": ("raise KeyboardInterrupt", [CALL, "yours raises KeyboardInterrupt", "framework 0.0", SIXTEEN]),
-    "skips the test": ("import pytest\npytest.skip('no')", [CALL, "yours raises Skipped: no", SEVENTEEN]),
-    "flood": (f"for i in range(5000):\n    print('step', i)\nreturn 7.0", [CALL, "yours 7.0", "it printed step 0", "step 3", "… 4,996 more lines"]),
+    "skips the test": ("import sys\nsys.modules['pytest'].skip('no')", [CALL, "yours raises Skipped: no", SEVENTEEN]),
+    "flood": ("for i in range(5000):\n    print('step', i)\nreturn 7.0", [CALL, "yours 7.0", "it printed step 0", "step 3", "… 4,996 more lines"]),
     "flood without end": ("while True:\n    print('step', middle)", [CALL, HANGS, "it printed step 0.0", SEVENTEEN]),
     "no return": ("middle", [CALL, "yours None", "framework 0.0", "they part the value: yours None, framework 0.0 (NoneType against float)", "yours gave None: does a path through it lack its return?", f"your line {FILE}:14"]),
     "a string": ("return str(middle)", [CALL, "yours '0.0'", "framework 0.0", "they part the value: yours '0.0', framework 0.0 (str against float)"]),
     "memory": ("return [0.0] * 10 ** 10", ["different spread asks for more memory than there is in line 16", CALL, "framework 0.0", SIXTEEN]),
+    "memory, little by little": ("kept = []\nwhile True:\n    kept.append(bytes(10 ** 6))", ["different spread asks for more memory than there is in line 18", CALL, "framework 0.0"]),
     "recursion": ("return spread(values)", [CALL, "framework 0.0"]),
     "input": ("return float(input('how much? '))", [CALL, "yours raises EOFError: EOF when reading a line", "it printed how much?", SIXTEEN]),
     "debugger": ("breakpoint()", [CALL, "yours raises RuntimeError: a check has no terminal for a debugger: run your file itself", SIXTEEN]),
@@ -268,7 +269,7 @@ SPREADS = {
     "forks": ("import os\nif not os.fork():\n    return 1.0\nreturn 7.0", [CALL, "yours 7.0"]),
 }  # fmt: skip
 # The whole file, and lines of the screen.
-FILES = {
+FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "a repr that raises": (BUILD.replace("def spread(values):\n", ODD.format("def __repr__(self):\n        raise KeyError('no')") + "\n"), ["call spread([0.0])", "yours <Odd whose repr raises KeyError>", "framework 0.0"]),
     "an == that lies": (BUILD.replace("def spread(values):\n", ODD.format("__eq__ = lambda self, other: True") + "\n"), ["call spread([0.0])", "yours 99.0", "framework 0.0"]),
     "other parameters": (BUILD.replace("def spread(values)", "def spread(values, middle)"), [CALL, "yours raises TypeError: spread() missing 1 required positional argument: 'middle'", "your parameters are (values, middle), and the lesson's (values)", f"your line {FILE}:14"]),
@@ -286,16 +287,16 @@ FILES = {
     "loop on import": (first("while True: pass"), ["Importing your file does not come to an end: a loop outside of a function?", f"{FILE}:5", "while True: pass"]),
     "stuck in C on import": (first("sum(range(10 ** 15))"), ["Importing your file does not come to an end: a loop outside of a function?", f"{FILE}:5"]),
     "crash on import": (first("import ctypes; ctypes.string_at(0)"), ["While your file was imported, the process was ended by SIGSEGV.", f"{FILE}:5"]),
-    "an import that fails": (first("import numppy"), ["Your file cannot be imported: it raises ModuleNotFoundError: No module named 'numppy'", f"{FILE}:5", "import numppy"]),
-    "patches the tests": (first("import shared.proof; shared.proof.assert_equivalent = print"), ["Your file changes shared.proof.assert_equivalent, on which the tests rely: they would say nothing."]),
-    "patches the twin": (first("import phases.stats.mean_and_spread.use_it as twin; twin.spread = abs"), ["Your file changes use_it.spread, on which the tests rely: they would say nothing."]),
+    "an error on import": (first("math.squareroot"), ["Your file cannot be imported: it raises AttributeError: module 'math' has no attribute 'squareroot'", f"{FILE}:5", "math.squareroot"]),
+    "a framework": (first("import loud"), ["Your file imports loud. Build it from the standard library and earlier lessons.", f"{FILE}:5"]),
+    "patches the tests": (first("import sys; sys.modules['shared.proof'].assert_equivalent = print"), ["Your file changes shared.proof.assert_equivalent, on which the tests rely: they would say nothing."]),
+    "patches the twin": (first("import sys; sys.modules['phases.stats.mean_and_spread.use_it'].spread = abs"), ["Your file changes use_it.spread, on which the tests rely: they would say nothing."]),
 }  # fmt: skip
-SOURCES = {name: spread(body) for name, (body, _) in SPREADS.items()} | {
-    name: text for name, (text, _) in FILES.items()
-}
+SOURCES: dict[str, str | bytes] = {name: text for name, (text, _) in FILES.items()}
+SOURCES |= {name: spread(body) for name, (body, _) in SPREADS.items()}
 LINES = {name: lines for name, (_, lines) in (SPREADS | FILES).items()}
 NEEDS_POSIX = {name for name in SOURCES if re.search("loop|stuck|flood without|fault|crash|kill|memory|fork", name)}
-UNKNOWN = {"exit on import", "loop on import", "stuck in C on import", "crash on import", "an import that fails", "patches the tests", "patches the twin", "syntax", "not UTF-8", "NUL", "empty"}  # fmt: skip
+UNKNOWN = {"a framework", "exit on import", "loop on import", "stuck in C on import", "crash on import", "an error on import", "patches the tests", "patches the twin", "syntax", "not UTF-8", "NUL", "empty"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +305,7 @@ def screens(
 ) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
     """The screens that are asked for, side by side: most of a check's time is spent waiting for its limits."""
     items = [item for item in request.session.items if item.name.startswith("test_screen[")]
-    names = [name for item in items if isinstance(item, pytest.Function) for name in [item.callspec.params["name"]]]
+    names = [str(item.callspec.params["name"]) for item in items if isinstance(item, pytest.Function)]
     with ThreadPoolExecutor(3) as pool:
         learners = {name: Learner(root, tmp_path_factory.mktemp("home") / "it") for name in names}
         yield {name: pool.submit(learners[name].check, SOURCES[name]) for name in names}
@@ -497,7 +498,7 @@ def gives(value: int) -> str:
 
 def descendants(pid: int) -> set[int]:
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = dict(map(int, line.split()) for line in listed.splitlines())
+    parents = {int(child): int(parent) for child, parent in map(str.split, listed.splitlines())}
     found = {pid}
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
@@ -523,7 +524,7 @@ def test_each_way_of_saving_is_seen(learner: Learner, watch: Callable[[], Watchi
     watching.shows(71)
     beside = file.with_name("build_it.py~")
     beside.write_text(gives(72), encoding="utf-8")  # as vim does
-    os.replace(beside, file)
+    beside.replace(file)
     watching.shows(72)
     with file.open("w", encoding="utf-8") as writing:  # in two steps
         text = gives(73)
@@ -567,9 +568,8 @@ raise KeyError("planted")"""
     learner.file.write_text(first(stale), encoding="utf-8")
     watching = watch()
     watching.until("KeyError: 'planted'")
-    learner.file.write_text(first("import planted"), encoding="utf-8")
-    watching.until("No module named 'planted'")
-    learner.file.write_text(BUILD, encoding="utf-8")
+    clean = "import sys; assert 'planted' not in sys.modules and math.sqrt(4.0) == 2.0"
+    learner.file.write_text(first(clean), encoding="utf-8")
     watching.until("Proven: your mean-and-spread")
     learner.file.write_text(gives(7), encoding="utf-8")
     watching.shows(7)
@@ -675,8 +675,8 @@ def test_what_waits_is_so_far_or_not_run() -> None:
 
 
 def test_a_missing_function_is_to_do_whatever_its_tests_say() -> None:
-    events = [{"event": "imported", "missing": ["spread"], "printed": "", "earlier": []}]
-    verdict = concluded(*events, test_event("a", "passed", *PATHS))
+    event: dict[str, object] = {"event": "imported", "missing": ["spread"], "printed": "", "earlier": []}
+    verdict = concluded(event, test_event("a", "passed", *PATHS))
     assert states(verdict)[1] == TO_DO
     assert not verdict.proven
 
