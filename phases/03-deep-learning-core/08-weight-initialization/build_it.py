@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import mul
 from random import Random
+from typing import Any
 
 from phases.deep_learning_core.backpropagation.build_it import Layer, backward, forward
 
@@ -30,7 +31,7 @@ __all__ = [
 
 Vector = list[float]
 Matrix = list[list[float]]
-Nested = list  # of floats, or of such lists: nested as deep as a shape has dimensions
+Nested = list[Any]  # of floats, or of such lists: nested as deep as a shape has dimensions
 Shape = Sequence[int]
 
 GAINS = {"sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}  # leaky_relu depends on its slope
@@ -425,7 +426,7 @@ if __name__ == "__main__":
     signs = [[[a, b] for a in (1.0, -1.0) for b in (1.0, -1.0)]]
     signs.append([[a, b, c, d] for a, b in signs[0] for c, d in signs[0]])
     rows = iter(signs)
-    network = initialize([2, 4, 16], ["relu", "identity"], lambda shape: next(rows))
+    sizes, activations = [2, 4, 16], ["relu", "identity"]
+    network = initialize(sizes, activations, lambda shape: next(rows))
     print("measured ", measured_variances(network, [[1.0, 2.0]], [[1.0] + [0.0] * 15]))
-    told = {"x_square": 2.5, "gradient_square": 1 / 16}
-    print("predicted", predicted_variances([2, 4, 16], ["relu", "identity"], [1.0, 1.0], **told))
+    print("predicted", predicted_variances(sizes, activations, [1.0, 1.0], x_square=2.5, gradient_square=1 / 16))

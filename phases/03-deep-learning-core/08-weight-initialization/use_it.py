@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -34,7 +35,7 @@ __all__ = [
 
 Vector = list[float]
 Matrix = list[list[float]]
-Nested = list  # of floats, or of such lists: nested as deep as a shape has dimensions
+Nested = list[Any]  # of floats, or of such lists: nested as deep as a shape has dimensions
 Shape = Sequence[int]
 
 ACTIVATIONS = {"identity": lambda z: z, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
