@@ -1,6 +1,7 @@
 """`twice check` through the real command: what a learner reads, whatever is in their file."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -16,7 +17,8 @@ from textwrap import indent
 
 import pytest
 
-from shared.curriculum import HOUSE
+from shared.curriculum import HOUSE, load
+from shared.learn import judge
 from shared.learn.verdict import DIFFERENT, NOT_RUN, PROVEN, SO_FAR, TO_DO, Verdict, conclude
 from shared.tests.test_contract_itself import HEAD
 
@@ -605,6 +607,30 @@ def test_no_process_outlives_the_command(learner: Learner, watch: Callable[[], W
     assert left(processes) == set()
 
 
+@POSIX
+def test_what_a_file_starts_ends_with_its_check(learner: Learner) -> None:
+    line = f"import os, subprocess; print(subprocess.Popen(['sleep', '1000']).pid, file=open({str(learner.folder / 'pids')!r}, 'a'))"
+    assert learner.check(first(line)).returncode == 0
+    pids = {int(pid) for pid in (learner.folder / "pids").read_text(encoding="utf-8").split()}
+    assert len(pids) == 2  # of two judges
+    assert left(pids) == set()
+
+
+def test_a_sign_of_life_never_cuts_into_a_line(root: Path) -> None:
+    out = io.StringIO()
+    one = judge.Judge(judge.Job(load(root).find(LESSON), root, [], []), out)
+    one.test_began = time.monotonic() - 3.0
+    one.saying = True
+    one.keep_time(0, None)
+    assert out.getvalue() == ""
+    one.saying = False
+    one.keep_time(0, None)
+    assert json.loads(out.getvalue()) == {"event": "alive", "shard": 0}
+    one.call_began = time.monotonic() - 6.0
+    with pytest.raises(judge._StillRunningError):
+        one.keep_time(0, None)
+
+
 # --- the verdict -------------------------------------------------------------------------------------------------------
 
 PATHS = ["mean", "spread", "scale"]
@@ -697,11 +723,11 @@ def test_the_shortest_call_of_the_function_itself_is_shown() -> None:
 def test_without_a_call_that_differs_the_one_most_often_in_failing_tests_is_blamed() -> None:
     candidates = {path: {"call": f"{path}()"} for path in PATHS}
     verdict = concluded(
-        failed("a", "mean", "spread", "scale", candidates=candidates),
-        failed("b", "mean", "spread", candidates=candidates),
-        test_event("c", "passed", "mean"),
+        failed("a", *PATHS, candidates=candidates),
+        failed("b", *PATHS, candidates=candidates),
+        test_event("c", "passed", "mean", "scale"),
         test_event("d", "passed", "scale"),
-    )  # Ochiai: spread 2 / sqrt(2 * 2) = 1, mean 2 / sqrt(2 * 3) = 0.82, scale 1 / sqrt(2 * 2) = 0.5
+    )  # Ochiai: mean 2 / sqrt(2 * 3) = 0.82, spread 2 / sqrt(2 * 2) = 1, scale 2 / sqrt(2 * 4) = 0.71
     assert states(verdict) == [SO_FAR, DIFFERENT, SO_FAR]
     assert verdict.functions["spread"].failure["call"] == "spread()"
 
