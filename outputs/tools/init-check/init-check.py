@@ -13,7 +13,6 @@ import math
 import re
 import struct
 import sys
-from collections.abc import Callable, Sequence
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -21,16 +20,9 @@ from operator import mul
 from pathlib import Path
 from typing import Any
 
-
 Vector = list[float]
-
-
 Shape = Sequence[int]
-
-
 GAINS = {"sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}  # leaky_relu depends on its slope
-
-
 LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
 
@@ -215,8 +207,6 @@ def _check_sizes(sizes: list[int], activations: list[str]) -> None:
         raise ValueError(f"{len(sizes) - 1} layers need as many activations, got {len(activations)}")
     for activation in activations:
         _check_activation(activation)
-
-
 NOTES = """schemes (std of the weights; a uniform distribution of the same std has the bound sqrt(3) x std):
   he        gain / sqrt(fan_in)                   he-out    gain / sqrt(fan_out)
   xavier    1 x sqrt(2 / (fan_in + fan_out))      lecun     1 / sqrt(fan_in)
@@ -234,17 +224,9 @@ last layer has no activation.
 weights file: a scheme fits if the std of all elements is within three standard errors of it. Trained weights need fit
 none. BAD: not finite, all equal, or units with equal weights (they would stay equal).
 """
-
-
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "identity")
-
-
 SCHEMES = ("zeros", "torch", "lecun", "xavier", "he", "he-out")
-
-
 CODES = {"F64": "d", "F32": "f", "F16": "e"}
-
-
 UNIT_ROWS = 8  # so many rows are asked whether they stand at right angles to each other
 
 

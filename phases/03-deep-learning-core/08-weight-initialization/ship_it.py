@@ -70,16 +70,32 @@ def one_file(numerics: str, command: str) -> str:
     while new := [node for node in given if node not in chosen and _names(node) & wanted]:
         chosen += new
         wanted |= {inner.id for node in new for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-    kinds = (ast.Import, ast.ImportFrom)
-    imports = {ast.unparse(node) for node in [*chosen, *tree.body] if isinstance(node, kinds) and node is not borrowed}
-    code = [_source(numerics, node) for node in given if node in chosen and not isinstance(node, kinds)]
-    code += [_source(command, node) for node in tree.body[1:] if not isinstance(node, kinds)]
+    code = [(numerics, node) for node in given if node in chosen] + [(command, node) for node in tree.body[1:]]
+    imports = [node for _, node in code if isinstance(node, ast.Import | ast.ImportFrom) and node is not borrowed]
+    code = [(text, node) for text, node in code if not isinstance(node, ast.Import | ast.ImportFrom)]
+    used = {inner.id for _, node in code for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    body = ""
+    for text, node in code:
+        body += ("\n" if isinstance(node, ast.Assign) else "\n\n\n") + _source(text, node)
     origin = (
         "# Made from build_it.py and tool.py of the lesson deep-learning-core/weight-initialization of Twice (MIT)."
     )
-    start = f'#!/usr/bin/env python3\n"""{ast.get_docstring(tree, clean=False)}"""\n\n{origin}\n\n'
-    ordered = sorted(imports, key=lambda line: (line.startswith("from "), line))
-    return start + "\n\n\n".join(["\n".join(ordered), *code]) + "\n"
+    head = f'#!/usr/bin/env python3\n"""{ast.get_docstring(tree, clean=False)}"""\n\n{origin}\n\n'
+    return head + "\n".join(_merged(imports, used)) + "\n" + body + "\n"
+
+
+def _merged(imports: list[ast.Import | ast.ImportFrom], used: set[str]) -> list[str]:
+    """One line for each module, with the names that are used."""
+    plain, names = set(), {}
+    for node in imports:
+        for alias in node.names:
+            if alias.name not in used:
+                continue
+            if isinstance(node, ast.ImportFrom):
+                names.setdefault(node.module, set()).add(alias.name)
+            else:
+                plain.add(f"import {alias.name}")
+    return [*sorted(plain), *(f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names))]
 
 
 def _names(node: ast.stmt) -> set[str]:
