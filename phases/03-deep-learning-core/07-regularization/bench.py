@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -32,7 +33,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rng = Random(0)
     for sizes in ((4, 8, 3), (64, 128, 10), (784, 128, 10)):
-        shapes = list(zip(sizes, sizes[1:], strict=False))
+        shapes = list(pairwise(sizes))
         gradients = [[[rng.gauss(0, 1) for _ in range(n_out)] for _ in range(n_in)] for n_in, n_out in shapes]
         parameters = [torch.zeros(shape, dtype=torch.float64) for shape in shapes]
         for parameter, gradient in zip(parameters, gradients, strict=True):

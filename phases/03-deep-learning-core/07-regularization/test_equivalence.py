@@ -498,6 +498,7 @@ ERRORS = {
     "dropout: a mask of one row, which would be broadcast": lambda twin: twin.dropout([[1.0], [2.0]], [[1]]),
     "dropout: a mask of one column": lambda twin: twin.dropout([[1.0, 2.0]], [[1]]),
     "dropout: a mask of vectors": lambda twin: twin.dropout([[1.0]], [1]),
+    "dropout: a mask of matrices": lambda twin: twin.dropout([[1.0]], [[[1]]]),
     "dropout: a 2 in the mask": lambda twin: twin.dropout([[1.0]], [[2]]),
     "dropout: a share in the mask": lambda twin: twin.dropout([[1.0]], [[0.5]]),
     "dropout: p = 0 drops nothing": lambda twin: twin.dropout([[1.0, 2.0]], [[1, 0]], p=0.0),
