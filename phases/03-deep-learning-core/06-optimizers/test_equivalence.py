@@ -72,15 +72,13 @@ def fill(tree: Any, draw: Callable[[], float]) -> Any:
 
 def walk(optimizer: Any, parameters: list, gradients: list[list], at: set[int]) -> dict[str, Any]:
     """What there is to see at the steps `at`, in order, so that a failure names the last that was right."""
-    seen = {}
+    seen, start, before = {}, parameters, copy.deepcopy((parameters, gradients))
     for t, gradient in enumerate(gradients, 1):
-        before = copy.deepcopy((parameters, gradient))
-        after = optimizer.step(parameters, gradient)
-        assert (parameters, gradient) == before, "step changed its arguments"
-        parameters = after
+        parameters = optimizer.step(parameters, gradient)
         if t in at:
             seen[f"state after step {t}"] = copy.deepcopy(optimizer.state)
             seen[f"parameters after step {t}"] = parameters
+    assert (start, gradients) == before, "step changed its arguments"
     return seen
 
 
