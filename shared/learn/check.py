@@ -25,7 +25,7 @@ from shared.learn.lessons import UsageError, require
 from shared.learn.progress import ProgressError, State, entry, now
 from shared.learn.report import bad_source, report
 from shared.learn.standing import current, update_since
-from shared.learn.verdict import Verdict
+from shared.learn.verdict import TO_DO, Verdict
 
 _POLL = 0.2  # seconds between two looks at a watched file
 _STILL = 0.1  # and until what an editor writes is taken as whole
@@ -175,25 +175,22 @@ def _finish(curriculum: Curriculum, place: Home, done: Checked, options: argpars
     before = place.store.read()["lessons"].get(done.lesson.name, {})
     if sentence := record(place, done):
         screen.warn(sentence)
-    for line in [*update_since(place, done.lesson, before), *_next(curriculum, place, done)]:
-        print(line)
+    for text in [*update_since(place, done.lesson, before), *_next(curriculum, place, done)]:
+        print(*screen.wrapped(text, 0) or [""], sep="\n")
     return 0 if done.proven else 1
 
 
 def _next(curriculum: Curriculum, place: Home, done: Checked) -> list[str]:
     name = done.lesson.name
     if done.proven:
-        return [f"Next: twice quiz {name}, then twice break {name}; 'twice' says what comes after."]
+        return [f"Next: twice quiz {name}", f"Then: twice break {name}", "'twice' says what comes after."]
     if not done.verdict or done.verdict.trouble:
         return []
     if done.verdict.different:
         path = done.verdict.different[0].path
         return [f"Next: mend {path}. A hint: twice hint {name} {path}"]
-    if done.verdict:
-        todo = next((f.path for f in done.verdict.functions.values() if f.state == "to do"), None)
-        if todo:
-            return [f"Next: write {todo}. A hint: twice hint {name} {todo}"]
-    return []
+    todo = next((f.path for f in done.verdict.functions.values() if f.state == TO_DO), None)
+    return [f"Next: write {todo}. A hint: twice hint {name} {todo}"] if todo else []
 
 
 def _watch(curriculum: Curriculum, lesson: Lesson, file: Path, options: argparse.Namespace) -> int:
