@@ -118,14 +118,14 @@ def replay(losses: list[float], patience: int, min_delta: float) -> dict[str, An
     stopper = EarlyStopping(patience, min_delta)
     stopped = next((epoch for epoch, loss in enumerate(losses, 1) if stopper.step(loss, None)), None)
     best = min(loss for loss in losses if not math.isnan(loss))
-    ratio = stopper.best_loss / best - 1 if best > 0 else None  # a share of a loss of 0 or below says nothing
+    share = stopper.best_loss / best - 1 if best > 0 and math.isfinite(stopper.best_loss) else None
     return {
         "patience": patience,
         "stops_after_epoch": stopped,
         "epochs_saved": len(losses) - (stopped or len(losses)),
         "best_epoch": stopper.best_epoch,
         "best_loss": stopper.best_loss,
-        "cost": ratio,
+        "cost": share,  # of a loss of 0 or below it would say nothing
     }
 
 
@@ -208,6 +208,15 @@ def as_text(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def for_json(value: Any) -> Any:
+    """With null for inf and NaN, which JSON has not."""
+    if isinstance(value, dict):
+        return {key: for_json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [for_json(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -235,7 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
             report["clipping"] = clipping(log["norm"], options.bite)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    print(json.dumps(report, indent=2) if options.json else as_text(report))
+    print(json.dumps(for_json(report), indent=2) if options.json else as_text(report))
     return 0
 
 

@@ -121,11 +121,11 @@ def dropout(X: Matrix, mask: Mask, *, p: float = 0.5, training: bool = True) -> 
         ValueError: X is no matrix of finite numbers, p is not from 0 to 1, or, in training, the mask has another shape
             or is none that p can draw.
     """
-    _check_matrix("X", X)
+    shape = _check_matrix("X", X)
     _check_probability(p)
     if not training:
         return [list(row) for row in X]
-    _check_mask(mask, X, p)
+    _check_mask(mask, shape, p)
     scale = 1 / (1 - p) if p < 1 else 1.0
     return [[x * keep * scale for x, keep in zip(*rows, strict=True)] for rows in zip(X, mask, strict=True)]
 
@@ -278,24 +278,25 @@ def _check_numbers(name: str, tree: Any) -> None:  # given
 def _check_parameters(name: str, tree: Any) -> None:  # given
     """As `_check_numbers`, and every number is finite."""
     _check_numbers(name, tree)
-    if unfit := [number for number in _numbers(tree) if not math.isfinite(number)]:
-        raise ValueError(f"{name} must hold finite numbers, got {unfit[0]}")
+    if not all(map(math.isfinite, _numbers(tree))):
+        raise ValueError(f"{name} must hold finite numbers, got {tree!r}")
 
 
-def _check_matrix(name: str, rows: Any) -> None:  # given
-    """Finite numbers in rows of one length, at least 1."""
-    _check_parameters(name, rows)
-    if len(_shape(name, rows)) != 2:
-        raise ValueError(f"{name} must be a list of rows, got {rows!r}")
+def _check_matrix(name: str, rows: Any) -> tuple[int, ...]:  # given
+    """Finite numbers in rows of one length, at least 1; gives back the shape."""
+    shape = _shape(name, rows)
+    if len(shape) != 2 or not all(map(math.isfinite, _numbers(rows))):
+        raise ValueError(f"{name} must be a list of rows of finite numbers, got {rows!r}")
+    return shape
 
 
-def _check_mask(mask: Any, X: Matrix, p: float) -> None:  # given
-    """0 and 1 in the shape of X; only 1 with p = 0, only 0 with p = 1."""
-    if _shape("mask", mask) != _shape("X", X):
-        raise ValueError(f"mask must have the shape {_shape('X', X)}, got {_shape('mask', mask)}")
-    allowed = {0: [1], 1: [0]}.get(p, [0, 1])
-    if unfit := [keep for keep in _numbers(mask) if keep not in allowed]:
-        raise ValueError(f"a mask for p = {p} must hold only {allowed}, got {unfit[0]}")
+def _check_mask(mask: Any, shape: tuple[int, ...], p: float) -> None:  # given
+    """0 and 1 in the shape; only 1 with p = 0, only 0 with p = 1."""
+    if _shape("mask", mask) != shape:
+        raise ValueError(f"mask must have the shape {shape}, got {_shape('mask', mask)}")
+    allowed = {0: {1}, 1: {0}}.get(p, {0, 1})
+    if unfit := {*_numbers(mask)} - allowed:
+        raise ValueError(f"a mask for p = {p} must hold only {sorted(allowed)}, got {unfit.pop()}")
 
 
 def _check_probability(p: float) -> None:  # given

@@ -58,9 +58,15 @@ def paths() -> Figure:
     train, _ = patients()
     ten = Rows([row[:10] for row in train.X], train.y)
     strengths = [0.01 * 1.45**k for k in range(15)]
+
+    def fitted(v: float) -> list[float]:
+        return descend(ten, 400, 0.1, after=lambda w: build_it.softshrink([w], 0.1 * v)[0])[-1]
+
     fits = {
         "L2": [descend(ten, 400, 0.1, amend=plus(build_it.l2_penalty, v))[-1] for v in strengths],
-        "L1": [descend(ten, 400, 0.1, after=lambda w, v=v: build_it.softshrink(w, 0.1 * v))[-1] for v in strengths],
+        "L1": [
+            descend(ten, 400, 0.1, after=lambda w, v=v: build_it.softshrink([w], 0.1 * v)[0])[-1] for v in strengths
+        ],
     }
     for axes, (name, found) in zip((middle, right), fits.items(), strict=True):
         for path in zip(*found, strict=True):

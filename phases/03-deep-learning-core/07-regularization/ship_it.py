@@ -104,7 +104,7 @@ def recipes(twin: ModuleType, train: Rows) -> dict[str, tuple[list[Vector], Vect
         "nothing": {},
         "weight decay 2": {"amend": plus(twin.l2_penalty, 2.0)},
         "L1 0.3, subgradient": {"amend": plus(twin.l1_penalty, 0.3)},
-        "L1 0.3, soft-thresholding": {"after": lambda w: twin.softshrink(w, LEARNING_RATE * 0.3)},
+        "L1 0.3, soft-thresholding": {"after": lambda w: twin.softshrink([w], LEARNING_RATE * 0.3)[0]},
         "dropout 0.5": {"see": dropped},
     }.items():
         norms: Vector = []
@@ -115,16 +115,16 @@ def recipes(twin: ModuleType, train: Rows) -> dict[str, tuple[list[Vector], Vect
 
 def plus(penalty: Callable[..., Any], lambd: float) -> Amend:
     """Adds the gradient of a penalty."""
-    return lambda w, g: [a + b for a, b in zip(g, penalty(w, lambd)[1], strict=True)]
+    return lambda w, g: [a + b for a, b in zip(g, penalty([w], lambd)[1][0], strict=True)]
 
 
 def clipped(twin: ModuleType, max_norm: float, norms: Vector, first: Amend | None = None) -> Amend:
     """Clips the gradient, after `first` has changed it, and appends its norm to `norms`."""
 
     def amend(w: Vector, g: Vector) -> Vector:
-        g = first(w, g) if first else g
-        norms.append(twin.clip_grad_norm_(g, max_norm))
-        return g
+        gradients = [first(w, g) if first else g]
+        norms.append(twin.clip_grad_norm_(gradients, max_norm))
+        return gradients[0]
 
     return amend
 

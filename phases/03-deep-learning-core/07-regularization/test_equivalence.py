@@ -21,11 +21,12 @@ from shared.proof import strategies as some
 
 NAN, INF = math.nan, math.inf
 eighths = st.integers(-16, 16).map(lambda k: k / 8) | st.sampled_from([-1000.0, 1000.0])
+numbers = eighths | some.floats()
 strengths = st.sampled_from([0.0, 0.125, 1 / math.pi, 2.0])
 
 
 @st.composite
-def trees(draw, elements=eighths):
+def trees(draw, elements=numbers):
     """One to three parameters: numbers, vectors and matrices; sizes of 1 are among them."""
     kinds = st.one_of(
         elements,
@@ -41,7 +42,7 @@ def drops(draw):
     n, n_features = draw(some.sizes(1, 4)), draw(some.sizes(1, 4))
     p = draw(st.sampled_from([0.0, 0.1, 0.5, 0.75, 1.0]))
     keeps = st.sampled_from({0.0: [1], 1.0: [0]}.get(p, [0, 1]))
-    return draw(some.matrices(n, n_features, eighths)), draw(some.matrices(n, n_features, keeps)), p
+    return draw(some.matrices(n, n_features, numbers)), draw(some.matrices(n, n_features, keeps)), p
 
 
 def against(twin, witness):
@@ -360,7 +361,7 @@ def test_early_stopping_with_min_delta(build_it, use_it):
 
 # ---- clipping
 
-any_numbers = eighths | st.sampled_from([NAN, INF, -INF, 1e200])
+any_numbers = numbers | st.sampled_from([NAN, INF, -INF, 1e200])
 thresholds = st.sampled_from([0.125, 1.0, 3.7, 1e6, INF])
 
 
@@ -409,7 +410,7 @@ def test_clip_grad_norm_by_hand(build_it, use_it, what):
             assert_equivalent((twin.clip_grad_norm_(given_to, max_norm), given_to), found, **against(twin, "norm 2"))
 
 
-@given(trees(st.integers(-16, 16).map(lambda k: k / 8)), st.sampled_from([1, 2, INF]))
+@given(trees(some.floats()), st.sampled_from([1, 2, INF]))
 @examples(15)
 def test_clipping_keeps_the_direction(build_it, use_it, gradients, norm_type):
     """Every number has one factor; the new norm is below the threshold, and within 1e-6 of it where it bit."""
@@ -605,6 +606,20 @@ def test_the_report_judges(build_it, report, tmp_path, capsys, what):
     said = said_by(report, tmp_path, capsys, f"{names},{rows}", "--train", "t")
     assert re.search(expected, said, re.MULTILINE), said
     assert callable(build_it.EarlyStopping)
+
+
+def test_the_report_writes_json_that_others_read(build_it, report, tmp_path, capsys):
+    """JSON has neither NaN nor Infinity."""
+    text = "loss,val_loss,grad_norm\n2,nan,2\n1,1,inf\nnan,inf,1\n"
+    said = said_by(report, tmp_path, capsys, text, "--json", "--patience", "1")
+    assert not re.search("NaN|Infinity", said)
+    found = json.loads(said)
+    assert (found["run"]["best_epoch"], found["run"]["last_training_loss"]) == (2, None)
+    assert found["patience"] == [
+        {"patience": 1, "stops_after_epoch": 1, "epochs_saved": 2, "best_epoch": 0, "best_loss": None, "cost": None}
+    ]
+    assert found["clipping"]["not_finite_in_epochs"] == [2]
+    assert build_it.EarlyStopping(1).step(NAN, None)
 
 
 UNUSABLE = {
