@@ -52,6 +52,7 @@ _GROSS = 1e-3  # beyond this, an inner call is at fault; less can be rounding, w
 _MARK = 4000  # bytes of a function's path, and of its call
 _BRIEF = 32  # values in the arguments of a call that is written down before anything is known to be wrong
 _STEPS = 6  # calls of one object's methods that are shown
+_EARLY = 10  # calls of a function in a test whose text is kept for whoever finds the process gone
 _INNER_CALLS = 200  # recorded of one call
 
 
@@ -298,7 +299,8 @@ class Judge:
                 self._describe(call, arguments, keywords)
                 self.built.append(call)
             self.inside, self.call_began = True, time.monotonic()
-            self._mark(path, call.text or self._brief(path, arguments, keywords))
+            early = self.counts[path] <= _EARLY  # a call that ends the process mostly does so at once
+            self._mark(path, call.text or (self._brief(path, arguments, keywords) if early else ""))
             try:
                 result = function(*arguments, **keywords)
                 if keep:
@@ -478,9 +480,7 @@ class Judge:
                 if said["failure"]["kind"] == "hangs" or self.failures[blamed] >= _ENOUGH:
                     self.closed[blamed] = "hangs" if said["failure"]["kind"] == "hangs" else "differs"
         self.say("test", **said)
-        if (
-            said.get("failure", {}).get("kind") == "memory"
-        ):  # what filled it may still be there: another process goes on
+        if said.get("failure", {}).get("kind") == "memory":  # what filled it may still be there: another goes on
             self.say("spent", path=said["failure"]["path"])
             _exit(0)
         return report
