@@ -252,8 +252,12 @@ def load(root: Path = ROOT) -> Curriculum:
 
 
 def environment(root: Path) -> dict[str, str]:
-    """The environment of a child process, started in HOUSE, that is to work on the lessons below `root`."""
-    return {**os.environ, "TWICE_ROOT": str(root)}
+    """The environment of a child process, started in HOUSE, that is to work on the lessons below `root`.
+
+    Frameworks compute on one thread unless told otherwise: a lesson's arrays are small, and a second thread costs more
+    than it brings.
+    """
+    return {"OMP_NUM_THREADS": "1", **os.environ, "TWICE_ROOT": str(root)}
 
 
 def pytest_options(root: Path) -> list[str]:

@@ -75,7 +75,7 @@ class WarmProcess:
         self.process = subprocess.Popen(
             [sys.executable, "-X", "utf8", "-m", "shared.learn.warm", lesson.name],
             cwd=HOUSE,
-            env={**{k: v for k, v in environment(lesson.root).items() if k not in drop}, "OMP_NUM_THREADS": "1"},
+            env={k: v for k, v in environment(lesson.root).items() if k not in drop},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
