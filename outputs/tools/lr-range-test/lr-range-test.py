@@ -163,7 +163,7 @@ def _one_cycle(step: int, levels: Vector, total_steps: int, pct_start: float, an
         )
     rise = pct_start * total_steps - 1
     ends = [rise, total_steps - 1] if len(levels) == 3 else [rise, 2 * rise, total_steps - 1]
-    phase = next((i for i, end in enumerate(ends) if step <= end), len(ends) - 1)
+    phase = next(i for i, end in enumerate(ends) if step <= end)
     begin, end = ([0.0, *ends])[phase : phase + 2]
     fraction = (step - begin) / (end - begin)
     start, goal = levels[phase : phase + 2]

@@ -233,7 +233,7 @@ def _one_cycle(step: int, levels: Vector, total_steps: int, pct_start: float, an
         )
     rise = pct_start * total_steps - 1
     ends = [rise, total_steps - 1] if len(levels) == 3 else [rise, 2 * rise, total_steps - 1]
-    phase = next((i for i, end in enumerate(ends) if step <= end), len(ends) - 1)
+    phase = next(i for i, end in enumerate(ends) if step <= end)
     begin, end = ([0.0, *ends])[phase : phase + 2]
     fraction = (step - begin) / (end - begin)
     start, goal = levels[phase : phase + 2]
@@ -494,7 +494,6 @@ def range_test(
     _check_range(start_lr, end_lr, n_steps, beta, stop_factor)
     lrs: Vector = []
     losses: Vector = []
-    lowest, average = math.inf, 0.0
     for t in range(n_steps):
         lr = start_lr * (end_lr / start_lr) ** (t / (n_steps - 1))
         loss = train_step(lr)
@@ -503,10 +502,8 @@ def range_test(
         _check_not_negative("a loss", loss)
         lrs.append(lr)
         losses.append(loss)
-        average = beta * average + (1 - beta) * loss
-        smoothed = average / (1 - beta ** len(losses))
-        lowest = min(lowest, smoothed)
-        if smoothed > stop_factor * lowest:
+        smoothed = smooth(losses, beta)
+        if smoothed[-1] > stop_factor * min(smoothed):
             break
     return RangeTest(lrs, losses)
 

@@ -118,18 +118,8 @@ def range_test_curve() -> Figure:
         (found.steepest, VERMILION, "steepest"),
         (found.lowest, ORANGE, "lowest"),
     ):
-        axes.axvline(lr, color=colour, lw=1.5, ls="--")
-        axes.annotate(
-            f"{name}: {lr:.2g}",
-            (lr, 0.75),
-            (-4, 0),
-            textcoords="offset points",
-            rotation=90,
-            ha="right",
-            color=colour,
-            fontsize=9,
-        )
-    axes.set(xscale="log", ylim=(0.0, 4.0), xlabel="learning rate", ylabel="loss")
+        axes.axvline(lr, color=colour, lw=1.8, ls="--", label=f"{name}: {lr:.2g}")
+    axes.set(xscale="log", ylim=(0.7, 4.4), xlabel="learning rate", ylabel="loss")
     axes.legend(frameon=False, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -263,6 +263,17 @@ def test_scheduler_step_comes_after_optimizer_step(build_it):
     assert_equivalent(schedule[1:], skipped, names=("build_it", "torch"))
 
 
+def test_what_torch_does_at_the_ends_of_one_cycle(build_it):
+    optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+    with pytest.raises(ZeroDivisionError):
+        lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10, pct_start=0.1)
+    scheduler = lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    used = [*go_on(optimizer, scheduler, 10), optimizer.param_groups[0]["lr"]]
+    assert used[10] > used[9], "one step too many, and the rate goes up again"
+    expected = [build_it.one_cycle_lr(t, 1.0, total_steps=10) for t in range(10)]
+    assert_equivalent(expected, used[:10], names=("build_it", "torch"))
+
+
 def test_a_schedule_in_epochs_stepped_once_a_batch_ends_too_early(build_it):
     """30 epochs of 10 batches, and T_max = 30: after 3 epochs the rate is 0, after 6 it is at its height again."""
     n_batches, T_max = 10, 30
@@ -365,6 +376,7 @@ PLATEAUS = {  # metrics, settings, learning rates
     "min_lr": ([5] * 4, HALF | {"min_lr": 0.375}, [1, 0.5, 0.375, 0.375]),
     "a reduction by eps is not made": ([5] * 3, HALF | {"eps": 0.25}, [1, 0.5, 0.5]),
     "by more than eps it is": ([5] * 3, HALF | {"eps": 0.2421875}, [1, 0.5, 0.25]),
+    "infinite is never better": ([INF] * 3, HALF | {"patience": 1}, [1, 0.5, 0.5]),
     "defaults: 10 are borne": ([5.0] * 13, {}, [1.0] * 11 + [0.1] * 2),
     "defaults: 0.01% better is not better": ([1.0, 0.99995], {"patience": 0}, [1.0, 0.1]),
     "relative and below 0: worse counts as better": ([-8, -7.5, -7.5], HALF | {"threshold": 0.125}, [1, 1, 1]),
@@ -580,6 +592,11 @@ def test_suggest_by_hand(build_it, use_it):
         assert_equivalent(steep, twin.Suggestion(1.0, 16.0), **against(twin, "the first of equals"))
         low = twin.suggest([1.0, 2.0, 4.0, 16.0], [4.0, 2.0, 2.0, 5.0], beta=0.0, skip=0)
         assert_equivalent(low, twin.Suggestion(1.0, 2.0), **against(twin, "the first of equals"))
+        late = [*(9.0 - k / 100 for k in range(10)), 8.0, 3.0, 2.5, 2.4]  # steepest at the first point after 10 skipped
+        found = twin.suggest(lrs14, late, beta=0.0)
+        assert_equivalent(found, twin.Suggestion(2.0**10, 2.0**13), **against(twin, "by hand"))
+        two = twin.suggest([1.0, 2.0], [1.0, 0.5], skip=0)
+        assert_equivalent(two, twin.Suggestion(1.0, 2.0), **against(twin, "by hand"))
         for name, value in (("steepest", found), ("lrs", twin.RangeTest([], []))):
             with pytest.raises(dataclasses.FrozenInstanceError):
                 setattr(value, name, 1.0)
@@ -632,7 +649,8 @@ BAD = [
     ("warmup_cosine_lr", (0, 0.1), {"warmup_steps": 1, "total_steps": 4, "eta_min": -0.5}),
     *[("one_cycle_lr", (t, 0.1), {"total_steps": 5}) for t in (-1, 5)],
     *[("one_cycle_lr", (0, lr), {"total_steps": 5}) for lr in (0.0, INF)],
-    ("one_cycle_lr", (0, 0.1), {"total_steps": 0}),
+    *[("one_cycle_lr", (0, 0.1), {"total_steps": n}) for n in (0, 4.5)],
+    ("warmup_cosine_lr", (0, 0.1), {"warmup_steps": 1, "total_steps": 4.5}),
     *[("one_cycle_lr", (0, 0.1), {"total_steps": 5, "pct_start": p}) for p in (-0.1, 1.1, 0.2, NAN)],
     ("one_cycle_lr", (0, 0.1), {"total_steps": 5, "anneal_strategy": "cosine"}),
     ("one_cycle_lr", (0, 0.1), {"total_steps": 5, "div_factor": 0.0}),

@@ -83,6 +83,11 @@ class _Run:
         return self.groups[step]
 
 
+SGD(
+    [torch.zeros(1)], lr=1.0
+)  # torch imports its compiler with the first optimizer of a process: 1 s, here and not later
+
+
 def _optimizer(lr: float, momentum: float = 0.0) -> SGD:
     return SGD([torch.zeros(1, dtype=torch.float64, requires_grad=True)], lr, momentum)
 
