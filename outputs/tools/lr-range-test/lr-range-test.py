@@ -267,7 +267,6 @@ def suggest(lrs: Vector, losses: Vector, *, beta: float = 0.9, skip: int = 10) -
     Raises:
         ValueError: the curve is bad, or the smoothed loss is lowest among the first skip + 1 points: it never falls.
     """
-    _check_curve(lrs, losses, 2)
     _check_no_less_than_0("skip", skip)
     smoothed = smooth(losses, beta)
     lowest = smoothed.index(min(smoothed))

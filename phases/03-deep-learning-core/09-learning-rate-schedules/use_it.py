@@ -357,7 +357,6 @@ def slopes(lrs: Vector, losses: Vector) -> Vector:
 
 def suggest(lrs: Vector, losses: Vector, *, beta: float = 0.9, skip: int = 10) -> Suggestion:
     """numpy.argmin, which takes the first of equals."""
-    _curve(lrs, losses, 2)
     if not isinstance(skip, int) or skip < 0:
         raise ValueError(f"skip must be an int of at least 0, got {skip!r}")
     smoothed = smooth(losses, beta)
