@@ -475,6 +475,8 @@ def fold(twin, weight=pair, running=None, *, bias=two, bn_weight=two, bn_bias=tw
 REFUSED = {
     "mean_and_variance, empty": lambda twin: twin.mean_and_variance([]),
     "mean_and_variance, NaN": lambda twin: twin.mean_and_variance([1.0, NAN]),
+    "mean_and_variance, matrix": lambda twin: twin.mean_and_variance(pair),
+    "normalize, matrix": lambda twin: twin.normalize([[1.0]]),
     "normalize, empty": lambda twin: twin.normalize([]),
     "normalize, infinity": lambda twin: twin.normalize([INF]),
     "normalize, eps 0": lambda twin: twin.normalize([1.0, 1.0], 0.0),
@@ -494,6 +496,10 @@ REFUSED = {
     "batch_norm, number": lambda twin: twin.batch_norm(1.0, two, two),
     "batch_norm, ragged": lambda twin: twin.batch_norm([[1.0, 2.0], [1.0]], two, two),
     "batch_norm, mixed depth": lambda twin: twin.batch_norm([[1.0, 2.0], 1.0], two, two),
+    "batch_norm, number beside a row of one": lambda twin: twin.batch_norm([[1.0], 1.0], [1.0], [1.0]),
+    "batch_norm, running mean too long": lambda twin: twin.batch_norm(
+        pair, two, two, twin.RunningStatistics([0.0, 0.0, 0.0], two)
+    ),
     "batch_norm, empty": lambda twin: twin.batch_norm([], two, two),
     "batch_norm, empty rows": lambda twin: twin.batch_norm([[], []], two, two),
     "batch_norm, one sample": lambda twin: twin.batch_norm([[1.0, 2.0]], two, two),

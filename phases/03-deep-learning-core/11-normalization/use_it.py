@@ -66,18 +66,18 @@ class RunningStatistics:
 
 def mean_and_variance(values: Vector) -> tuple[float, float]:
     """torch.var_mean, which divides by m - 1 unless correction=0."""
-    variance, mean = torch.var_mean(_tensor("values", values, 1), correction=0)
+    variance, mean = torch.var_mean(_vector(values), correction=0)
     return mean.item(), variance.item()
 
 
 def normalize(values: Vector, eps: float = 1e-5, centred: bool = True) -> Vector:
     """A layer norm, or an RMS norm, of one sample, without weight and bias."""
-    return _normalize(eps, centred)(_tensor("values", values, 1)).tolist()
+    return _normalize(eps, centred)(_vector(values)).tolist()
 
 
 def normalize_backward(values: Vector, upstream: Vector, eps: float = 1e-5, centred: bool = True) -> Vector:
     """What reaches the values when `upstream` arrives."""
-    f, x = _normalize(eps, centred), _tensor("values", values, 1).requires_grad_()
+    f, x = _normalize(eps, centred), _vector(values).requires_grad_()
     return torch.autograd.grad(f(x), x, _like("upstream", upstream, x.shape))[0].tolist()
 
 
@@ -242,6 +242,13 @@ def _tensor(name: str, x: Nested, n_axes: int = 1) -> Tensor:
         raise ValueError(f"{name} must be numbers in lists of equal lengths, got {x!r}") from error
     if tensor.ndim < n_axes or not tensor.numel() or not tensor.isfinite().all():
         raise ValueError(f"{name} must be finite numbers in lists, with {n_axes} axes or more, got {x!r}")
+    return tensor
+
+
+def _vector(values: Vector) -> Tensor:
+    tensor = _tensor("values", values)
+    if tensor.ndim > 1:
+        raise ValueError(f"values must be a list of numbers, got {values!r}")
     return tensor
 
 
