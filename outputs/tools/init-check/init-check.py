@@ -20,6 +20,7 @@ from operator import mul
 from pathlib import Path
 from typing import Any
 
+
 Vector = list[float]
 Shape = Sequence[int]
 GAINS = {"sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}  # leaky_relu depends on its slope
@@ -207,10 +208,12 @@ def _check_sizes(sizes: list[int], activations: list[str]) -> None:
         raise ValueError(f"{len(sizes) - 1} layers need as many activations, got {len(activations)}")
     for activation in activations:
         _check_activation(activation)
+
+
 NOTES = """schemes (std of the weights; a uniform distribution of the same std has the bound sqrt(3) x std):
   he        gain / sqrt(fan_in)                   he-out    gain / sqrt(fan_out)
   xavier    1 x sqrt(2 / (fan_in + fan_out))      lecun     1 / sqrt(fan_in)
-  torch     1 / sqrt(3 fan_in): what torch.nn.Linear and Conv2d do unless told otherwise
+  torch     1 / sqrt(3 fan_in): the weights of torch.nn.Linear and Conv2d unless told otherwise
   zeros     0                                     0.01      any number: that std
 The gain is that of torch.nn.init.calculate_gain: sqrt(2) for relu, 5/3 for tanh, 1 for sigmoid and identity.
 

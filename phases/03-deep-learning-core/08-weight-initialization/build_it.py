@@ -196,7 +196,7 @@ def _kaiming_std(shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
 
 
 def orthogonal(shape: Shape, gain: float = 1.0, *, rng: Random) -> Nested:
-    """Rows, or columns if they are fewer, at right angles to each other, each of length `gain` (Saxe et al. 2013).
+    """Columns, or rows if they are fewer, at right angles to each other, each of length `gain` (Saxe et al. 2013).
 
     A matrix of standard normal draws, n_out × (all other dimensions), is made orthonormal by Gram–Schmidt: the first
     vector keeps its direction, each later one loses what it shares with those before.

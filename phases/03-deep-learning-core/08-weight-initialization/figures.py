@@ -20,11 +20,11 @@ STYLES = {
     "N(0, 1)": (VERMILION, "v"),
     "He": (GREEN, "s"),
     "Xavier": (BLUE, "o"),
-    "torch's default": (PURPLE, "^"),
+    "torch's weights": (PURPLE, "^"),
     "N(0, 1) / 100": (ORANGE, "D"),
     "zeros": (GREY, "x"),
 }
-DEPTH, WIDTH, N = 20, 100, 5
+DEPTH, WIDTH, N = 20, 50, 3
 
 
 def _draw(scheme: str, rng: Random) -> build_it.Callable:
@@ -40,7 +40,7 @@ def variance_by_layer() -> Figure:
         "N(0, 1)": 1.0,
         "He": 2 / WIDTH,
         "Xavier": 1 / WIDTH,
-        "torch's default": 1 / (3 * WIDTH),
+        "torch's weights": 1 / (3 * WIDTH),
         "N(0, 1) / 100": 1e-4,
     }
     layers = range(1, DEPTH + 1)
@@ -58,7 +58,7 @@ def variance_by_layer() -> Figure:
     left.set_title("Forward: z, from layer 1 to layer 20", fontsize=11)
     right.set(xlabel="layer")
     right.set_title("Backward: δ, from layer 20 to layer 1", fontsize=11)
-    left.set(ylim=(1e-50, 1e40), yticks=[10.0**k for k in range(-50, 41, 10)])
+    left.set(ylim=(1e-55, 1e40), yticks=[10.0**k for k in range(-50, 41, 10)])
     title = "points: one draw\nlines: prediction"
     right.legend(frameon=False, loc="lower right", title=title, fontsize=9, title_fontsize=9)
     for axes in (left, right):
@@ -70,13 +70,13 @@ def variance_by_layer() -> Figure:
 
 def activation_histograms() -> Figure:
     """What tanh units answer in four of 20 layers, for four schemes."""
-    columns, schemes = (1, 5, 10, 20), ("N(0, 1) / 100", "torch's default", "Xavier", "N(0, 1)")
+    columns, schemes = (1, 5, 10, 20), ("N(0, 1) / 100", "torch's weights", "Xavier", "N(0, 1)")
     figure, grid = plt.subplots(4, 4, figsize=(10, 6.6), layout="constrained", sharex=True)
     edges = [-1 + i / 20 for i in range(41)]
     for row, scheme in zip(grid, schemes, strict=True):
         rng = Random(0)
         network = build_it.initialize([WIDTH] * (DEPTH + 1), ["tanh"] * DEPTH, _draw(scheme, rng))
-        X = [[rng.gauss(0, 1) for _ in range(WIDTH)] for _ in range(N)]
+        X = [[rng.gauss(0, 1) for _ in range(WIDTH)] for _ in range(20)]
         activations = backpropagation.forward(network, X).activations
         for axes, layer in zip(row, columns, strict=True):
             values = [h for sample in activations[layer] for h in sample]

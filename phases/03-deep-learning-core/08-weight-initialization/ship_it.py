@@ -1,6 +1,5 @@
 """Watch twenty layers read digits from different starts, and ship a tool that checks where weights start."""
 
-import ast
 import json
 import math
 import statistics
@@ -12,18 +11,19 @@ from types import ModuleType
 from typing import Any
 
 from shared.data import load
+from shared.ship.one_file import one_file
 
 HERE = Path(__file__).parent
 DEPTH, WIDTH, EVERY = 20, 48, 225  # layers, units in each, one digit of so many
 LEARNERS = [64, *[16] * 8, 10]
-STEPS, LEARNING_RATE, SAMPLES = 15, 0.1, 30
+SAMPLES = 10  # one of each digit
 
 Draw = Callable[[ModuleType, tuple[int, int], Random], list[list[float]]]
 SCHEMES: dict[str, Draw] = {
     "zeros": lambda twin, shape, rng: twin.constant(shape, 0.0),
     "N(0, 1) x 100": lambda twin, shape, rng: twin.normal(shape, 0.0, 100.0, rng=rng),
     "N(0, 1) / 100": lambda twin, shape, rng: twin.normal(shape, 0.0, 0.01, rng=rng),
-    "torch's default": lambda twin, shape, rng: twin.kaiming_uniform(shape, math.sqrt(5), rng=rng),
+    "torch's weights": lambda twin, shape, rng: twin.kaiming_uniform(shape, math.sqrt(5), rng=rng),
     "Xavier": lambda twin, shape, rng: twin.xavier_normal(shape, rng=rng),
     "He": lambda twin, shape, rng: twin.kaiming_normal(shape, nonlinearity="relu", rng=rng),
 }
@@ -57,66 +57,10 @@ def write_safetensors(file: Path, tensors: dict[str, list[list[float]]]) -> None
     file.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
-def one_file(numerics: str, command: str) -> str:
-    """A script that needs no other file: what the command takes from build_it.py, all that this needs, the command.
-
-    Args:
-        numerics: the source of build_it.py.
-        command: the source of tool.py, which imports from build_it.
-    """
-    tree, given = ast.parse(command), ast.parse(numerics).body
-    [borrowed] = [node for node in tree.body if ast.unparse(node).startswith("from phases.")]
-    wanted, chosen = {alias.name for alias in borrowed.names}, []
-    while new := [node for node in given if node not in chosen and _names(node) & wanted]:
-        chosen += new
-        wanted |= {inner.id for node in new for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-    code = [(numerics, node) for node in given if node in chosen] + [(command, node) for node in tree.body[1:]]
-    imports = [node for _, node in code if isinstance(node, ast.Import | ast.ImportFrom) and node is not borrowed]
-    code = [(text, node) for text, node in code if not isinstance(node, ast.Import | ast.ImportFrom)]
-    used = {inner.id for _, node in code for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-    body = ""
-    for text, node in code:
-        body += ("\n" if isinstance(node, ast.Assign) else "\n\n\n") + _source(text, node)
-    origin = (
-        "# Made from build_it.py and tool.py of the lesson deep-learning-core/weight-initialization of Twice (MIT)."
-    )
-    head = f'#!/usr/bin/env python3\n"""{ast.get_docstring(tree, clean=False)}"""\n\n{origin}\n\n'
-    return head + "\n".join(_merged(imports, used)) + "\n" + body + "\n"
-
-
-def _merged(imports: list[ast.Import | ast.ImportFrom], used: set[str]) -> list[str]:
-    """One line for each module, with the names that are used."""
-    plain, names = set(), {}
-    for node in imports:
-        for alias in node.names:
-            if alias.name not in used:
-                continue
-            if isinstance(node, ast.ImportFrom):
-                names.setdefault(node.module, set()).add(alias.name)
-            else:
-                plain.add(f"import {alias.name}")
-    return [*sorted(plain), *(f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names))]
-
-
-def _names(node: ast.stmt) -> set[str]:
-    """The names that a statement of a module defines or imports."""
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return {alias.asname or alias.name for alias in node.names}
-    if isinstance(node, ast.Assign):
-        return {target.id for target in node.targets if isinstance(target, ast.Name)}
-    return {node.name} if isinstance(node, ast.FunctionDef | ast.ClassDef) else set()
-
-
-def _source(text: str, node: ast.stmt) -> str:
-    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
-    return "\n".join(text.splitlines()[first - 1 : node.end_lineno]).replace("  # given\n", "\n")
-
-
 def ship(twin: ModuleType, folder: Path) -> dict[str, Any]:
     """Measure every scheme on ReLU layers and some on tanh; write the tool, and a file of weights to try it on."""
-    numerics = (HERE / "build_it.py").read_text(encoding="utf-8")
-    command = (HERE / "tool.py").read_text(encoding="utf-8")
-    (folder / "init-check.py").write_text(one_file(numerics, command), encoding="utf-8", newline="\n")
+    program = one_file(HERE / "build_it.py", HERE / "tool.py")
+    (folder / "init-check.py").write_text(program, encoding="utf-8", newline="\n")
     rng = Random(0)
     example = {
         "layers.0.weight": twin.kaiming_normal((32, 64), nonlinearity="relu", rng=rng),
@@ -128,7 +72,7 @@ def ship(twin: ModuleType, folder: Path) -> dict[str, Any]:
 
     results: dict[str, Any] = {}
     watched = [("relu", name, draw) for name, draw in SCHEMES.items()]
-    watched += [("tanh", name, SCHEMES[name]) for name in ("torch's default", "Xavier")]
+    watched += [("tanh", name, SCHEMES[name]) for name in ("torch's weights", "Xavier")]
     for activation, name, draw in watched:
         found = watch(twin, activation, draw)
         results[f"{activation}, {name}"] = {

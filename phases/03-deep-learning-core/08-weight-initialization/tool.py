@@ -25,7 +25,7 @@ from phases.deep_learning_core.weight_initialization.build_it import (
 NOTES = """schemes (std of the weights; a uniform distribution of the same std has the bound sqrt(3) x std):
   he        gain / sqrt(fan_in)                   he-out    gain / sqrt(fan_out)
   xavier    1 x sqrt(2 / (fan_in + fan_out))      lecun     1 / sqrt(fan_in)
-  torch     1 / sqrt(3 fan_in): what torch.nn.Linear and Conv2d do unless told otherwise
+  torch     1 / sqrt(3 fan_in): the weights of torch.nn.Linear and Conv2d unless told otherwise
   zeros     0                                     0.01      any number: that std
 The gain is that of torch.nn.init.calculate_gain: sqrt(2) for relu, 5/3 for tanh, 1 for sigmoid and identity.
 

@@ -178,7 +178,7 @@ def initialize(sizes: list[int], activations: list[str], draw: Callable[[Shape],
 
 
 def moments(activation: str, variance: float) -> tuple[float, float]:
-    """torch.trapezoid over the same points, with the slopes from autograd. A kink has its closed form instead."""
+    """torch.trapezoid over a finer grid of the same t, slopes from autograd. A kink has its closed form instead."""
     f = _activation(activation)
     _check_size("variance", variance)
     if activation == "relu":
