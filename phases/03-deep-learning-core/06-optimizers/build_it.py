@@ -53,8 +53,11 @@ class SGD(_Optimizer):
         b ← momentum · b + (1 - dampening) · g      (b = g at the first step, whatever the dampening)
         θ ← θ - lr · b                              (nesterov: θ ← θ - lr · (g + momentum · b))
 
+    Without momentum b is g, and dampening has no effect.
+
     Attributes:
         lr: the learning rate; it may be changed between steps.
+        momentum, dampening, weight_decay, nesterov: the settings.
         state: "momentum_buffer", the b of every number, once a step with momentum was made.
     """
 
@@ -111,6 +114,7 @@ class Adagrad(_Optimizer):
 
     Attributes:
         lr: the learning rate; it may be changed between steps.
+        lr_decay, weight_decay, initial_accumulator_value, eps: the settings.
         state: after a step "step", the number t of steps made, and "sum", the s of every number.
     """
 
@@ -157,6 +161,7 @@ class RMSprop(_Optimizer):
 
     Attributes:
         lr: the learning rate; it may be changed between steps.
+        alpha, eps, weight_decay, momentum, centered: the settings.
         state: after a step "step", the number of steps made, and "square_avg", the v of every number; where they are
             used, "grad_avg", m, and "momentum_buffer", b.
     """
@@ -217,6 +222,7 @@ class Adam(_Optimizer):
 
     Attributes:
         lr: the learning rate; it may be changed between steps.
+        betas, eps, weight_decay: the settings.
         state: after a step "step", the number t of steps made, "exp_avg", the m, and "exp_avg_sq", the v of every
             number.
     """
@@ -232,7 +238,7 @@ class Adam(_Optimizer):
 
         Raises:
             ValueError: lr or weight_decay is below 0 or not finite, eps is not positive and finite, or betas are not
-                two numbers in [0, 1).
+                two numbers in [0, 1); the message says which: betas[0] or betas[1].
         """
         super().__init__(lr, weight_decay)
         if len(betas) != 2:
@@ -269,7 +275,7 @@ class AdamW(Adam):
 
     Attributes:
         lr: the learning rate, which the decay is proportional to; it may be changed between steps.
-        state: as Adam's.
+        betas, eps, weight_decay, state: as Adam's.
     """
 
     def __init__(
@@ -356,7 +362,7 @@ def train(
         X: n_samples × n_features.
         y: n_samples numbers.
         batch_size: rows in each batch.
-        n_epochs: passes over the rows; with 0 the parameters come back unchanged.
+        n_epochs: passes over the rows; with 0 all is checked, and the parameters come back unchanged.
         rng: where the order of the rows comes from, anew for each epoch.
 
     Returns:

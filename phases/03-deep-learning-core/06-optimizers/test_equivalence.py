@@ -72,13 +72,13 @@ def fill(tree: Any, draw: Callable[[], float]) -> Any:
 
 def walk(optimizer: Any, parameters: list, gradients: list[list], at: set[int]) -> dict[str, Any]:
     """What there is to see at the steps `at`, in order, so that a failure names the last that was right."""
-    seen, start, before = {}, parameters, copy.deepcopy((parameters, gradients))
+    seen, start, before = {}, parameters, repr((parameters, gradients))
     for t, gradient in enumerate(gradients, 1):
         parameters = optimizer.step(parameters, gradient)
         if t in at:
             seen[f"state after step {t}"] = copy.deepcopy(optimizer.state)
             seen[f"parameters after step {t}"] = parameters
-    assert (start, gradients) == before, "step changed its arguments"
+    assert repr((start, gradients)) == before, "step changed its arguments"
     return seen
 
 
@@ -91,15 +91,13 @@ def against(twin: ModuleType, witness: str) -> dict:
 
 
 @pytest.mark.parametrize("which", OPTIMIZERS)
-def test_a_hundred_steps_on_random_gradients(build_it, use_it, which):
+def test_forty_steps_on_random_gradients(build_it, use_it, which):
     """Gradients of all sizes: from step to step and from parameter to parameter, down to where eps rules."""
     rng = Random(which)
     start = fill(SHAPES, lambda: rng.gauss(0.0, 1.0))
     scales = fill(SHAPES, lambda: 10.0 ** rng.choice([-9, -3, 0, 0, 3]))
-    gradients = [scale_by(scales, rng) for _ in range(100)]
-    assert_equivalent(
-        *(walk(OPTIMIZERS[which](twin), start, gradients, {1, 2, 10, 100}) for twin in (build_it, use_it))
-    )
+    gradients = [scale_by(scales, rng) for _ in range(40)]
+    assert_equivalent(*(walk(OPTIMIZERS[which](twin), start, gradients, {1, 2, 10, 40}) for twin in (build_it, use_it)))
 
 
 def scale_by(scales: Any, rng: Random) -> Any:
@@ -309,7 +307,7 @@ LIMITS = {  # lr · curvature at which a bowl is climbed instead of descended
 def test_largest_learning_rate(build_it, use_it, which):
     settings, limit = LIMITS[which]
     for twin in (build_it, use_it):
-        below, above = (on_a_bowl(twin.SGD(lr * limit / 4, **settings), 4.0, 300) for lr in (0.98, 1.02))
+        below, above = (on_a_bowl(twin.SGD(lr * limit / 4, **settings), 4.0, 120) for lr in (0.98, 1.02))
         assert abs(below[-1]) < 0.1 and max(map(abs, above[-3:])) > 10
 
 
@@ -336,14 +334,23 @@ def test_what_scaling_the_loss_does(build_it, use_it, scale):
             assert_equivalent(moved[1], expected, **against(twin, "scaled"))
 
 
-def test_the_longest_step_of_adam(build_it, use_it):
-    """After a long silence, one gradient: m̂ / √v̂ = (1 - β₁) / √(1 - β₂), the bound of Kingma & Ba, section 2.1."""
+def test_adam_after_a_silence(build_it, use_it):
+    """The k-th of equal gradients after a long silence: m̂ / √v̂ = (1 - β₁ᵏ) / √(1 - β₂ᵏ)."""
     for twin in (build_it, use_it):
         optimizer = twin.Adam(1.0, betas=(0.5, 0.9))
         for _ in range(250):
             assert optimizer.step([0.0], [0.0]) == [0.0]
-        [theta] = optimizer.step([0.0], [-123.0])
-        assert_equivalent(theta, 0.5 / math.sqrt(0.1), **against(twin, "bound"))
+        for k in (1, 2, 3):
+            [theta] = optimizer.step([0.0], [-123.0])
+            assert_equivalent(theta, (1 - 0.5**k) / math.sqrt(1 - 0.9**k), **against(twin, "sum"))
+
+
+def test_the_longest_step_of_adam(build_it, use_it):
+    """Cauchy-Schwarz: (1 - β₁) / √((1 - β₂) (1 - β₁² / β₂)), which gradients reach that grow by β₂ / β₁ a step."""
+    for twin in (build_it, use_it):
+        optimizer = twin.Adam(1.0, betas=(0.5, 0.9))
+        steps = [optimizer.step([0.0], [-(1.8**t)])[0] for t in range(250)]
+        assert_equivalent(max(steps), 0.5 / math.sqrt(0.1 * (1 - 0.25 / 0.9)), **against(twin, "bound"))
 
 
 def test_where_epsilon_stands(build_it, use_it):
@@ -680,15 +687,18 @@ def test_messages_say_what_came(build_it):
 
 
 def test_learning_rate_table(build_it):
-    """SGD and its kin diverge exactly where the largest curvature of the loss says so; the others nowhere."""
+    """SGD and its kin diverge exactly where the largest curvature of the loss says so; the others nowhere.
+
+    A dozen steps tell: what diverges is in the thousands by then, and what does not may be jumping yet.
+    """
     X, _ = ship_it.diabetes(every=2)
     rows = np.column_stack([X, np.ones(len(X))])
     curvature = np.linalg.eigvalsh(2 * rows.T @ rows / len(X))[-1]
-    table = ship_it.learning_rate_table(build_it, n_steps=25)  # that use_it has the same is checked when it ships
+    table = ship_it.learning_rate_table(build_it, n_steps=12)  # that use_it has the same is checked when it ships
     for name, limit in (("SGD", 2.0), ("momentum 0.9", 3.8), ("Nesterov 0.9", 3.8 / 2.8)):
-        assert [loss > 5 for loss in table[name]] == [lr * curvature > limit for lr in ship_it.RATES]
+        assert [loss > 1000 for loss in table[name]] == [lr * curvature > limit for lr in ship_it.RATES]
     for name in ("Adagrad", "RMSprop", "Adam", "AdamW"):
-        assert max(table[name]) < 5
+        assert max(table[name]) < 10
 
 
 SCRIPT = ship_it.SKILL / "scripts" / "optimizer_check.py"
