@@ -28,6 +28,7 @@ from shared.learn.standing import current, update_since
 from shared.learn.verdict import TO_DO, Verdict
 
 _POLL = 0.2  # seconds between two looks at a watched file
+_GONE = 2.0  # until a file that an editor may be replacing counts as gone
 _STILL = 0.1  # and until what an editor writes is taken as whole
 _MOST = 3600  # seconds for one call
 _TRIES = 5  # to read a file that is saved while it is read
@@ -124,13 +125,13 @@ def own_lessons(curriculum: Curriculum, place: Home, lesson: Lesson) -> dict[str
     return found
 
 
-def record(place: Home, done: Checked) -> str:
-    """Write the outcome to the learner's progress; what is wrong if that cannot be done."""
+def record(place: Home, done: Checked, at: str = "") -> str:
+    """Write the outcome to the learner's progress, as of `at` (now); what is wrong if that cannot be done."""
     verdict = done.verdict
     try:
         with place.store.change() as state:
             known = entry(state, done.lesson.name)
-            known["checked"] = now()
+            known["checked"] = at or now()
             if verdict and not verdict.trouble:
                 known["functions"] = {path: function.state for path, function in verdict.functions.items()}
             if verdict and verdict.proven:
@@ -197,10 +198,16 @@ def _watch(curriculum: Curriculum, lesson: Lesson, file: Path, options: argparse
     """Check at each save until Ctrl-C. The content is compared, not the time: on any drive, with any editor."""
     place = home(curriculum.root)
     warm = WarmProcess(lesson)
-    seen, proven = b"", False
+    seen, proven, there = b"", False, time.monotonic()
     try:
         while True:
             content = _settled(file, seen)
+            if _content(file) is not None:
+                there = time.monotonic()
+            elif seen and time.monotonic() - there > _GONE:
+                seen = content = b""
+                _clear()
+                print(f"{screen.shown(file)} is gone. When it is back, it is checked; Ctrl-C ends.", flush=True)
             if content == seen:
                 time.sleep(_POLL)
                 continue

@@ -109,6 +109,7 @@ class Call:
     inner_calls: list["Call"] = field(default_factory=list)  # those that can be put to the framework as well
     printed: str = ""
     printed_lines: int = 0
+    changed: list[str] = field(default_factory=list)  # arguments that are other values after the call
 
 
 class _NotPlainError(Exception):
@@ -134,7 +135,7 @@ class _Copier:
             return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
         if isinstance(value, Mapping):
             return {key: self.copy(item) for key, item in value.items()}
-        if isinstance(value, random.Random):
+        if type(value) is random.Random:
             return copy.copy(value)
         if is_dataclass(value) and all(f.init for f in fields(value)):
             twin = copy.copy(value)
@@ -181,6 +182,7 @@ class Job:
     shard: tuple[int, int] = (0, 1)
     call_limit: float = CALL_LIMIT
     shrinking: float = _ALL_SHRINKING  # seconds for all searches for a smallest example
+    folder: str = ""  # for the tests' temporary files; another check's cannot be in their way there
 
 
 class Judge:
@@ -305,6 +307,7 @@ class Judge:
                 result = function(*arguments, **keywords)
                 if keep:
                     self._keep(call, result)
+                    self._note_changed(call, function, arguments, keywords)
                 return result
             except BaseException as error:
                 self.memory.ballast = None  # the next line may need some
@@ -426,6 +429,19 @@ class Judge:
                     with contextlib.suppress(Exception):
                         call.result = result.tolist()
 
+    def _note_changed(
+        self, call: Call, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
+        """Which arguments the call has changed, where all of them are plain values."""
+        if call.arguments and "." not in call.path:
+            with contextlib.suppress(_NotPlainError):
+                before = call.arguments[0], call.arguments[1]
+                after = self.copier.copy(arguments), self.copier.copy(keywords)
+                names = function.__code__.co_varnames
+                places = enumerate(zip(before[0], after[0], strict=True))
+                call.changed = [names[i] for i, (old, new) in places if _is_changed(old, new)]
+                call.changed += [key for key, old in before[1].items() if _is_changed(old, after[1][key])]
+
     # The tests
 
     @pytest.hookimpl(trylast=True)
@@ -502,7 +518,7 @@ class Judge:
         failure: dict[str, Any] = self._error(error)
         if failure["kind"] == "assertion":
             failure |= self._counterexample(error) or {}
-            failure["candidates"] = {c.path: self._shown(c) for c in self.built}
+            failure["candidates"] = {c.path: self._shown(c) for c in self.built if not self._agrees(c)}
         elif self.current and (failure["file"] or _is_refused(error)):
             current = last if last and not last.returned else self.current
             failure["path"] = failure["path"] or current.path
@@ -562,9 +578,30 @@ class Judge:
                 if not isinstance(theirs[0], ValueError) or "should raise" not in str(error):
                     continue
                 return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": ""}
+            if call.changed and not self._theirs_changes(call):
+                part = f"your {call.path} changes its argument {' and '.join(call.changed)}; the framework's does not"
+                return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": part}
             if differs := self._differs(call, theirs, rtol, atol):
                 return self._root(call) or differs
         return None
+
+    def _agrees(self, call: Call) -> bool:
+        """Whether the framework, asked the same, does the same: such a call is not at fault."""
+        theirs = self._replayed(call)
+        if theirs is None or call.changed:
+            return False
+        if isinstance(theirs[0], Exception) or call.raised:
+            return isinstance(theirs[0], Exception) and call.raised.startswith("ValueError")
+        return _comparable(theirs[0]) and not self._differs(call, theirs, _REPLAY_RTOL, ATOL)
+
+    def _theirs_changes(self, call: Call) -> bool:
+        """Whether the framework changes the arguments of this call as well: some functions are there for that."""
+        if not call.arguments:
+            return True
+        arguments, keywords = copy.deepcopy(call.arguments)
+        with contextlib.suppress(Exception):
+            getattr(self.twin, call.path)(*arguments, **keywords)
+        return _is_changed(list(call.arguments[0]), list(arguments)) or _is_changed(call.arguments[1], keywords)
 
     def _differs(self, call: Call, theirs: tuple[Any, str], rtol: float, atol: float) -> dict[str, Any] | None:
         if not _comparable(theirs[0]):
@@ -633,6 +670,10 @@ class Judge:
             raise _StillRunningError
         if now - self.test_began > 2 * _TICK:
             self.say("alive")
+
+
+def _is_changed(old: Any, new: Any) -> bool:
+    return not isinstance(old, random.Random) and repr(old) != repr(new)
 
 
 def _comparable(value: Any) -> bool:
@@ -764,6 +805,7 @@ def judge(job: Job, out: TextIO, marks: mmap.mmap | None = None) -> None:
     options += ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "pytest_timeout"]
     options += ["-p", "_hypothesis_pytestplugin", "-p", "no:twice-cards"]
     options += ["-p", "no:unraisableexception"]  # collects garbage again and again
+    options += ["--basetemp", f"{job.folder}/tests{job.shard[0]}"] if job.folder else []
     options += [] if job.shrinking else ["--twice-profile", "no-shrink"]
     try:
         code = pytest.main([str(job.lesson.folder / "test_equivalence.py"), *options], plugins=[plugin])

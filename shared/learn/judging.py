@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from typing import Any, Self
 
 from shared.curriculum import HOUSE, Lesson, environment
 from shared.learn.outline import foreign_imports, outline, parameters, public
-from shared.learn.verdict import Verdict, conclude, from_stacks
+from shared.learn.verdict import DIFFERENT, PROVEN, Verdict, conclude, from_stacks
 from shared.ship.run import RunError
 
 CALL_LIMIT = 5.0  # seconds for one call of the learner's
@@ -47,7 +48,7 @@ def parsed(source: bytes) -> dict[str, tuple[int, bool]]:
     """
     _check_nul(source)
     try:
-        return outline(source.decode())
+        return outline(text_of(source))
     except SyntaxError as error:
         raise BadSourceError(error.lineno or 0, error.offset or 0, error.msg) from None
     except UnicodeDecodeError as error:
@@ -63,6 +64,11 @@ def _check_nul(source: bytes) -> None:
     if b"\0" in source:
         line = source[: source.index(b"\0")].count(b"\n") + 1
         raise BadSourceError(line, 0, "there is a NUL byte here, which no Python text has (is it saved as UTF-16?)")
+
+
+def text_of(source: bytes) -> str:
+    """A learner's file as text; some editors begin it with a byte order mark."""
+    return source.decode("utf-8-sig")
 
 
 class WarmProcess:
@@ -198,7 +204,7 @@ def judge_file(
     reference = (warm.lesson.folder / "build_it.py").read_text(encoding="utf-8")
     theirs, paths = outline(reference), public(reference)
     todo = {path: "" for path in paths if path in mine and mine[path][1] and not theirs[path][1]}
-    if foreign := foreign_imports(source.decode()):
+    if foreign := foreign_imports(text_of(source)):
         verdict = conclude(paths, todo, [])
         name, line = next(iter(foreign.items()))
         verdict.trouble = {"kind": "imports", "message": name, "file": str(file), "line": line}
@@ -219,7 +225,7 @@ def judge_file(
     if any(event.get("code", digest(source)) != digest(source) for event in events):
         raise CancelledError("the file was saved while it was read")
     verdict = conclude(paths, todo, events)
-    _show_definitions(verdict, file, source.decode(), reference)
+    _show_definitions(verdict, file, text_of(source), reference)
     failing = verdict.failing_tests
     if failing and verdict.earlier:
         verdict.blamed_lesson = _blamed_lesson(warm, job, verdict.earlier, failing, cancelled)
@@ -229,12 +235,21 @@ def judge_file(
 def _show_definitions(verdict: Verdict, file: Path, mine: str, reference: str) -> None:
     """Say of what differs where it is defined, if no line is known, and if its parameters are not the lesson's."""
     places, yours, theirs = outline(mine), parameters(mine), parameters(reference)
+    for path, function in verdict.functions.items():
+        if path in yours and function.state == PROVEN and not _takes(yours[path], theirs[path]):
+            function.state, function.failure = DIFFERENT, {"kind": "assertion", "message": "", "test": "", "inner": []}
     for function in verdict.different:
         path, failure = function.path, function.failure
         if path in places and not failure.get("file"):
             failure |= {"file": str(file), "line": places[path][0]}
         if path in yours and yours[path] != theirs[path]:
             failure["parameters"] = f"your parameters are {yours[path]}, and the lesson's {theirs[path]}"
+
+
+def _takes(yours: str, theirs: str) -> bool:
+    """Whether a function can be called by name as the lesson's can; more parameters with defaults do no harm."""
+    mine, lessons = (re.findall(r"[*\w]+(?==|,|\)|$)", re.sub(r"=[^,)]*", "=", text)) for text in (yours, theirs))
+    return mine[: len(lessons)] == lessons
 
 
 def _to_the_end(

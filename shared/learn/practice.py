@@ -116,6 +116,8 @@ def hint(curriculum: Curriculum, options: argparse.Namespace) -> int:
     print(*screen.facts([(str(i), text) for i, text in enumerate(texts[:shown], 1)]), sep="\n")
     if shown < len(texts):
         print(f"\nTry again with this. The next one: twice hint {lesson.name} {function}")
+    elif known.get(_DONE):
+        print(f"\nYours and the reference: twice solution {lesson.name} {function}")
     else:
         print(f"\nThat was the last one for {function}. twice solution {lesson.name} --give-up shows the reference.")
     try:

@@ -32,7 +32,7 @@ def report(lesson: Lesson, file: Path, source: bytes, verdict: Verdict, *, verbo
     for function in shown:
         lines += ["", *_difference(function, lesson, file, source, verdict, verbose=verbose)]
     if verdict.others and (verbose or not different):
-        lines += ["", *_others(verdict)]
+        lines += ["", *_others(verdict, source)]
     if verdict.printed and verbose:
         lines += ["", "printed while your file was imported:", *textwrap.indent(verdict.printed, "  ").splitlines()]
     return [*lines, "", *_summary(lesson, verdict)]
@@ -161,7 +161,8 @@ def _hanging(failure: dict[str, Any]) -> str:
 def _parting(failure: dict[str, Any]) -> str:
     """Where the two part, or what the test says, in the learner's words."""
     text = str(failure.get("part") or "") or re.sub(r"\nat \S+:\d+$", "", str(failure["message"]))
-    lines = [line for line in text.splitlines() if line.strip() and line != "it is the first value compared"]
+    noise = ("it is the first value compared", "Use -v", "...Full output")
+    lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith(noise)]
     return _in_your_words("\n".join(lines))
 
 
@@ -169,8 +170,10 @@ def _in_your_words(text: str) -> str:
     return re.sub(r"\buse_it\b(?!\.)", "framework", re.sub(r"\bbuild_it\b(?!\.)", "yours", text))
 
 
-def _others(verdict: Verdict) -> list[str]:
+def _others(verdict: Verdict, source: bytes) -> list[str]:
     lines = [screen.bold("Tests that fail, without a function to blame")]
+    if b"print(" in source.partition(b"if __name__")[0]:
+        lines.append("  Your functions print: where a test runs your file in a program, that spoils what it says.")
     for test, message in list(verdict.others.items())[:_OTHERS]:
         lines += [f"  {test}", *(f"    {line}" for line in _in_your_words(message).splitlines()[:6])]
     return lines

@@ -44,7 +44,10 @@ def welcome(curriculum: Curriculum, options: argparse.Namespace) -> int:
     if n := due_count(state, now()):
         rows.append(("review", f"{n} question{'s' * (n != 1)} due: twice review"))
     done = [one for one in curriculum.lessons.values() if is_done(state, one)]
-    rows.append(("so far", f"{len(done)} of {len(curriculum.lessons)} lessons done; the map: twice status"))
+    skipped = sum(not state["lessons"][one.name].get("proven") for one in done)
+    aside = f", {skipped} skipped" if skipped else ""
+    count = f"{len(done) - skipped} of {len(curriculum.lessons)} lessons proven{aside}"
+    rows.append(("so far", f"{count}; the map: twice status"))
     print(*screen.facts(rows), sep="\n")
     return 0
 
@@ -64,7 +67,7 @@ def _first_time(curriculum: Curriculum, place: Home, state: State) -> int:
     count = f"{n} lesson{'s' * (n != 1)} in {phases} phase{'s' * (phases != 1)}."
     text = f"{count} You write the version from scratch; tests show where it differs from the framework's."
     print(*screen.wrapped(text), "", sep="\n")
-    print(*(f"  {i}. {rule}" for i, rule in enumerate(_RULES, 1)), sep="\n")
+    print(*screen.facts([(f"{i}.", rule) for i, rule in enumerate(_RULES, 1)]), sep="\n")
     if sys.stdin.isatty() and screen.is_terminal():
         chosen = _ask_goal(curriculum)
         if chosen:
@@ -146,10 +149,10 @@ def status(curriculum: Curriculum, options: argparse.Namespace) -> int:
     lines = dict(zip(rows, screen.columns(list(rows.values()), right={1}), strict=True)) if rows else {}
     at = current(curriculum, state)
     for number, phase in enumerate(curriculum.phases):
-        done = sum(is_done(state, lesson) for lesson in phase.lessons)
+        done = sum(bool(state["lessons"].get(lesson.name, {}).get("proven")) for lesson in phase.lessons)
         print("" if not number else "\n", end="")
         print(
-            screen.bold(f"Phase {phase.number}  {phase.title}") + screen.dim(f"  {done} of {len(phase.lessons)} done")
+            screen.bold(f"Phase {phase.number}  {phase.title}") + screen.dim(f"  {done} of {len(phase.lessons)} proven")
         )
         for lesson in phase.lessons:
             here = screen.bold(" ←") if at and lesson.name == at.name else ""
@@ -221,14 +224,14 @@ def _recheck(curriculum: Curriculum, place: Home) -> str:
         try:
             with place.store.change() as state:
                 known = entry(state, lesson.name)
-                known.setdefault("started", now())
+                at = known.get("checked") or known.setdefault("started", now())  # it is no work of today's
                 if not done.proven:
                     for key in ("proven", "code", "cases", "worst"):
                         known.pop(key, None)
         except ProgressError as error:
             problem = f"this was not recorded: {error}"
             continue
-        problem = record(place, done) or problem
+        problem = record(place, done, at) or problem
     print()
     return problem
 

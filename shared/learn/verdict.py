@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_SUSPECT = 0.5  # of Ochiai's coefficient: below it, a function passes too many tests to be blamed without a sight
+
 PROVEN, SO_FAR, DIFFERENT, TO_DO, NOT_RUN = "proven", "so far", "different", "to do", "not run"
 
 
@@ -191,8 +193,8 @@ def _suspicion(tests: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 def _blame_most_suspect(failure: dict[str, Any], suspects: Mapping[str, float]) -> None:
     """Where no call of the failing example can be shown to differ: the function most often in failing tests."""
     candidates = failure.get("candidates") or {}
-    if candidates:
-        path = max(reversed(list(candidates)), key=lambda candidate: suspects.get(candidate, 0.0))
+    path = max(reversed(list(candidates)), key=lambda candidate: suspects.get(candidate, 0.0), default="")
+    if suspects.get(path, 0.0) >= _SUSPECT:
         failure |= {**candidates[path], "path": path}
 
 

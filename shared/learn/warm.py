@@ -48,11 +48,10 @@ class _Child:
     asked: bool = False  # to say what it is doing, before it is ended
 
 
-def _job(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int) -> Job:
+def _job(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int, folder: str = "") -> Job:
     keys = ("paths", "stubs", "earlier", "closed", "skip", "only", "call_limit", "shrinking")
-    return Job(
-        lesson, Path(wanted["file"]), shard=(shard, n_shards), **{key: wanted[key] for key in keys if key in wanted}
-    )
+    given = {key: wanted[key] for key in keys if key in wanted}
+    return Job(lesson, Path(wanted["file"]), shard=(shard, n_shards), folder=folder, **given)
 
 
 def _fork(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int, folder: Path) -> _Child:
@@ -77,7 +76,9 @@ def _fork(lesson: Lesson, wanted: dict[str, Any], shard: int, n_shards: int, fol
                 os.dup2(file.fileno(), 2)
                 faulthandler.enable(file)
                 faulthandler.register(signal.SIGUSR1, file, all_threads=False)
-                judge(_job(lesson, wanted, shard, n_shards), os.fdopen(writing, "w", encoding="utf-8"), marks)
+                judge(
+                    _job(lesson, wanted, shard, n_shards, str(folder)), os.fdopen(writing, "w", encoding="utf-8"), marks
+                )
             code = 0
         finally:
             exit_now(code)

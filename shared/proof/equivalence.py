@@ -221,7 +221,8 @@ class _Walk:
 
     def sequence(self, a: list[Any], b: list[Any], path: str) -> Iterator[Difference]:
         shapes = _shape(a), _shape(b)
-        if len(a) != len(b) or shapes[0] != shapes[1]:
+        deeper = len(a) == len(b) and shapes[0] and shapes[1] and len(shapes[0]) == len(shapes[1]) > 2
+        if not deeper and (len(a) != len(b) or shapes[0] != shapes[1]):  # of many matrices, the first is looked at
             shown = [
                 f"shape {shape}" if shape is not None else f"{len(x)} items"
                 for shape, x in zip(shapes, (a, b), strict=True)

@@ -73,7 +73,7 @@ def one_file(numerics: Path, command: Path) -> str:
 
 def _read(file: Path) -> tuple[dict[str, Import], list[Part]]:
     """The imports of a module by the name that each makes, and the other statements, without the marks for learners."""
-    source = file.read_text(encoding="utf-8")
+    source = file.read_text(encoding="utf-8-sig")
     lines = source.splitlines()
     imports: dict[str, Import] = {}
     parts = []

@@ -96,6 +96,11 @@ def test_different_values_are_reported(a: object, b: object, says: str) -> None:
         assert_equivalent(a, b)
 
 
+def test_of_many_matrices_the_transposed_one_is_named() -> None:
+    report = differences([[[1, 2, 3]], [[4, 5, 6]]], [[[1], [2], [3]], [[4], [5], [6]]])
+    assert report == "[0]: build_it has shape (1, 3), use_it shape (3, 1): one is the transpose of the other"
+
+
 @pytest.mark.parametrize(
     ("a", "b"),
     [
@@ -103,7 +108,7 @@ def test_different_values_are_reported(a: object, b: object, says: str) -> None:
         ([[1, 2], [3, 4]], [[1, 3], [9, 4]]),
         ([[1, 2, 3]], [[1, 2]]),
         ([[1, 2, 3], [4, 5, 6]], [[1, 2], [3, 4], [5, 6], [7, 8]]),
-        ([[[1, 2, 3]]], [[[1], [2], [3]]]),
+        ([[[1, 2, 3]]], [[[[1], [2], [3]]]]),
         ([1, 2], [[1], [2]]),
     ],
 )

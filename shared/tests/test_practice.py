@@ -336,7 +336,7 @@ def test_status_marks(twice: Twice, sums: Lesson, place: Home) -> None:
     out = twice("status")[1]
     assert "✓  90/1  Sums" in out
     assert "proven 2026-01-02, 7 cases" in out
-    assert "1 of 2 done" in out
+    assert "1 of 2 proven" in out
     assert "No longer in the curriculum, and kept: fake/gone" in out
     place.file(sums).write_text("changed = 1\n", encoding="utf-8")
     assert "changed since: twice check sums" in twice("status")[1]

@@ -106,7 +106,7 @@ def dropout_mask(n_samples: int, n_features: int, p: float, rng: Random) -> Mask
 
 
 def dropout(X: Matrix, mask: Mask, *, p: float = 0.5, training: bool = True) -> Matrix:
-    """Inverted dropout: x · mask / (1 - p) while training, and x itself in evaluation (Srivastava et al. 2014).
+    """Inverted dropout: x · mask / (1 - p) in training, 0 if p = 1; x itself in evaluation (Srivastava et al. 2014).
 
     Args:
         X: n_samples × n_features, the values of a layer.
@@ -131,10 +131,10 @@ def dropout(X: Matrix, mask: Mask, *, p: float = 0.5, training: bool = True) -> 
 
 
 def dropout_backward(upstream: Matrix, mask: Mask, *, p: float = 0.5, training: bool = True) -> Matrix:
-    """dJ/dX of `dropout`: the same mask and the same scale.
+    """dL/dX of `dropout`: the same mask and the same scale.
 
     Args:
-        upstream: n_samples × n_features, dJ/d(output).
+        upstream: n_samples × n_features, dL/d(output).
         mask: the one of the forward pass.
         p: as in the forward pass.
         training: as in the forward pass.
@@ -157,6 +157,7 @@ class EarlyStopping:
     A validation loss is better where it is below the best one so far by more than min_delta. NaN never is.
 
     Attributes:
+        patience, min_delta: the settings.
         best_loss: the best so far, inf before the first.
         best_parameters: a copy of those that came with it, None before the first.
         best_epoch: the number of the step at which it came, from 1; 0 before the first.
@@ -175,7 +176,7 @@ class EarlyStopping:
             raise ValueError(f"min_delta must be at least 0 and finite, got {min_delta}")
         self.patience, self.min_delta = patience, min_delta
         self.best_loss, self.best_parameters = math.inf, None
-        self.best_epoch = self.bad_epochs = self.epoch = 0
+        self.best_epoch = self.bad_epochs = 0  # together: the number of epochs so far
 
     def step(self, loss: float, parameters: Any) -> bool:
         """Take note of an epoch, and say whether to stop: whether the last `patience` epochs brought nothing better.
@@ -184,11 +185,10 @@ class EarlyStopping:
             loss: on the validation set, after the epoch.
             parameters: anything that copy.deepcopy can copy; copied only if the loss is better.
         """
-        self.epoch += 1
         self.bad_epochs += 1
         if loss < self.best_loss - self.min_delta:
             self.best_loss, self.best_parameters = loss, copy.deepcopy(parameters)
-            self.best_epoch, self.bad_epochs = self.epoch, 0
+            self.best_epoch, self.bad_epochs = self.best_epoch + self.bad_epochs, 0
         return self.bad_epochs >= self.patience
 
 
@@ -208,7 +208,8 @@ def clip_grad_norm_(
         max_norm: above 0; with inf nothing is clipped, and you learn the norm.
         norm_type: 1, 2 or math.inf.
         error_if_nonfinite: refuse a norm that is inf or NaN. Without it, one infinite gradient makes itself NaN and
-            all others 0 (with max_norm = inf all NaN); one NaN makes all NaN.
+            all others 0 (with max_norm = inf all NaN); one NaN makes all NaN. A square that overflows makes the norm
+            inf, too: the gradients, finite as they are, all become 0.
 
     Returns:
         The norm as it was before.

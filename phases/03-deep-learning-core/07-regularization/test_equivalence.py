@@ -62,41 +62,35 @@ def randoms(rng, n, n_features):
 # ---- penalties
 
 
+@pytest.mark.parametrize("name", ["l1_penalty", "l2_penalty", "softshrink"])
 @given(trees(), strengths)
-@examples(25)
-def test_penalties_and_softshrink(build_it, use_it, parameters, lambd):
+@examples(15)
+def test_penalties_and_softshrink(build_it, use_it, name, parameters, lambd):
     before, found = copy.deepcopy(parameters), []
+    both = {"lambd": lambd, "one of the weights": abs(flat(parameters)[0])}
     for twin in (build_it, use_it):
-        found.append(
-            {
-                "l2": twin.l2_penalty(parameters, lambd),
-                "l1": twin.l1_penalty(parameters, lambd),
-                "softshrink": twin.softshrink(parameters, lambd),
-                "softshrink, by one of the weights": twin.softshrink(parameters, abs(flat(parameters)[0])),
-            }
-        )
+        found.append({what: getattr(twin, name)(parameters, strength) for what, strength in both.items()})
         assert parameters == before, f"{twin.__name__} changed its argument"
     assert_equivalent(*found)
 
 
-def test_penalties_by_hand(build_it, use_it):
-    parameters = [[[3.0, -4.0], [0.0, 1.0]], -2.0, [0.5]]
+TREE = [[[3.0, -4.0], [0.0, 1.0]], -2.0, [0.5]]
+BY_HAND = {  # function, arguments, what comes out
+    "l2": ("l2_penalty", (TREE, 0.5), (7.5625, [[[1.5, -2.0], [0.0, 0.5]], -1.0, [0.25]])),
+    "l1": ("l1_penalty", (TREE, 0.5), (5.25, [[[0.5, -0.5], [0.0, 0.5]], -0.5, [0.5]])),
+    "softshrink": ("softshrink", (TREE, 1.0), [[[2.0, -3.0], [0.0, 0.0]], -1.0, [0.0]]),
+    "softshrink, default 0.5": ("softshrink", (TREE,), [[[2.5, -3.5], [0.0, 0.5]], -1.5, [0.0]]),
+    "l2, integers": ("l2_penalty", ([-3], 2), (9.0, [-6.0])),
+    "l1, integers": ("l1_penalty", ([-3], 2), (6.0, [-2.0])),
+    "softshrink, integers": ("softshrink", ([-3, 1], 1), [-2.0, 0.0]),
+}
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+def test_penalties_by_hand(build_it, use_it, what):
+    name, arguments, expected = BY_HAND[what]
     for twin in (build_it, use_it):
-        found = {
-            "l2": twin.l2_penalty(parameters, 0.5),
-            "l1": twin.l1_penalty(parameters, 0.5),
-            "softshrink": twin.softshrink(parameters, 1.0),
-            "softshrink, default 0.5": twin.softshrink(parameters),
-            "integers": [twin.l1_penalty([-3], 2), twin.l2_penalty([-3], 2), twin.softshrink([-3, 1], 1)],
-        }
-        expected = {
-            "l2": (7.5625, [[[1.5, -2.0], [0.0, 0.5]], -1.0, [0.25]]),
-            "l1": (5.25, [[[0.5, -0.5], [0.0, 0.5]], -0.5, [0.5]]),
-            "softshrink": [[[2.0, -3.0], [0.0, 0.0]], -1.0, [0.0]],
-            "softshrink, default 0.5": [[[2.5, -3.5], [0.0, 0.5]], -1.5, [0.0]],
-            "integers": [(6.0, [-2.0]), (9.0, [-6.0]), [-2.0, 0.0]],
-        }
-        assert_equivalent(found, expected, **against(twin, "by hand"))
+        assert_equivalent(getattr(twin, name)(*arguments), expected, **against(twin, "by hand"))
 
 
 @pytest.mark.parametrize("name", ["l1_penalty", "l2_penalty"])
@@ -157,15 +151,22 @@ def test_softshrink_is_the_proximal_step(build_it, use_it):
             assert costs[x] == min(costs.values()), f"{twin.__name__}: {min(costs, key=costs.get)} is better than {x}"
 
 
-def test_only_soft_thresholding_reaches_zero(build_it, use_it):
-    """L1 alone, from 1, with steps of 0.03: the subgradient step jumps over 0 for ever, the threshold lands on it."""
+def test_a_subgradient_step_jumps_over_zero(build_it, use_it):
+    """L1 alone, from 1, with steps of 0.03: near 0 in the end, and not there."""
     for twin in (build_it, use_it):
-        jumping = threshold = [1.0]
+        w = [1.0]
         for _ in range(100):
-            jumping = [v - 0.03 * g for v, g in zip(jumping, twin.l1_penalty(jumping, 1.0)[1], strict=True)]
-            threshold = twin.softshrink(threshold, 0.03)
-        assert threshold == [0.0]
-        assert 0 < abs(jumping[0]) < 0.03
+            w = [v - 0.03 * g for v, g in zip(w, twin.l1_penalty(w, 1.0)[1], strict=True)]
+        assert 0 < abs(w[0]) < 0.03
+
+
+def test_soft_thresholding_reaches_zero(build_it, use_it):
+    """The same steps, by the threshold."""
+    for twin in (build_it, use_it):
+        w = [1.0]
+        for _ in range(100):
+            w = twin.softshrink(w, 0.03)
+        assert w == [0.0]
 
 
 # ---- dropout
@@ -337,6 +338,7 @@ def test_early_stopping_by_hand(build_it, use_it):
     """4, 3, 3.25, 2.5, 2.5, 2.75 with patience 2: an equal loss is no improvement."""
     for twin in (build_it, use_it):
         stopper = twin.EarlyStopping(2)
+        assert (stopper.patience, stopper.min_delta) == (2, 0.0)
         assert (stopper.best_loss, stopper.best_parameters, stopper.best_epoch, stopper.bad_epochs) == (INF, None, 0, 0)
         weights = [[0.0]]
         said = []
@@ -367,16 +369,23 @@ thresholds = st.sampled_from([0.125, 1.0, 3.7, 1e6, INF])
 
 @given(trees(any_numbers), thresholds, st.sampled_from([1, 1.0, 2, 2.0, INF]))
 @examples(40)
-def test_clipping(build_it, use_it, gradients, threshold, norm_type):
+def test_clipping_by_norm(build_it, use_it, gradients, threshold, norm_type):
     found = []
     for twin in (build_it, use_it):
-        by_norm, by_value = copy.deepcopy(gradients), copy.deepcopy(gradients)
-        same = by_norm, by_value
-        norm = twin.clip_grad_norm_(by_norm, threshold, norm_type)
-        assert twin.clip_grad_value_(by_value, threshold) is None
+        clipped = copy.deepcopy(gradients)
+        norm = twin.clip_grad_norm_(clipped, threshold, norm_type)
         assert isinstance(norm, float)
-        assert same[0] is by_norm
-        found.append({"norm": norm, "clipped by norm": by_norm, "clipped by value": by_value})
+        found.append({"norm": norm, "clipped": clipped})
+    assert_equivalent(*found)
+
+
+@given(trees(any_numbers), thresholds)
+@examples(25)
+def test_clipping_by_value(build_it, use_it, gradients, threshold):
+    found = []
+    for twin in (build_it, use_it):
+        clipped = copy.deepcopy(gradients)
+        found.append({"returned": twin.clip_grad_value_(clipped, threshold), "clipped": clipped})
     assert_equivalent(*found)
 
 
@@ -434,20 +443,20 @@ def test_clip_grad_value_by_hand(build_it, use_it):
         assert_equivalent(gradients, expected, **against(twin, "by hand"))
 
 
-def test_clipping_is_that_of_torch(build_it, use_it):
+@pytest.mark.parametrize(("name", "threshold"), [("clip_grad_norm_", 2.0), ("clip_grad_value_", 0.3)])
+def test_clipping_is_that_of_torch(build_it, use_it, name, threshold):
     """The same parameters through torch itself, .grad and all, with random gradients of three shapes."""
     rng = Random(2)
     gradients = [randoms(rng, 2, 3), randoms(rng, 1, 4)[0], rng.gauss(0, 9)]
     parameters = [torch.zeros_like(torch.tensor(g, dtype=torch.float64)) for g in gradients]
     for parameter, g in zip(parameters, gradients, strict=True):
         parameter.grad = torch.tensor(g, dtype=torch.float64)
-    norm = torch.nn.utils.clip_grad_norm_(parameters, 2.0).item()
-    torch.nn.utils.clip_grad_value_(parameters, 0.3)
+    returned = getattr(torch.nn.utils, name)(parameters, threshold)
+    expected = returned if returned is None else returned.item(), [p.grad.tolist() for p in parameters]
     for twin in (build_it, use_it):
         mine = copy.deepcopy(gradients)
-        found = twin.clip_grad_norm_(mine, 2.0), mine
-        twin.clip_grad_value_(mine, 0.3)
-        assert_equivalent(found, (norm, [p.grad.tolist() for p in parameters]), **against(twin, "torch.nn.utils"))
+        found = getattr(twin, name)(mine, threshold), mine
+        assert_equivalent(found, expected, **against(twin, "torch.nn.utils"))
 
 
 # ---- errors
@@ -465,10 +474,10 @@ BAD_TREES = {
 }
 
 
-@pytest.mark.parametrize("what", BAD_TREES)
-def test_what_is_no_list_of_parameters(build_it, use_it, what):
-    for name in ("l2_penalty", "l1_penalty", "softshrink", "clip_grad_norm_", "clip_grad_value_"):
-        assert_same_error(lambda twin, name=name: getattr(twin, name)(BAD_TREES[what], 1.0), build_it, use_it)
+@pytest.mark.parametrize("name", ["l2_penalty", "l1_penalty", "softshrink", "clip_grad_norm_", "clip_grad_value_"])
+def test_what_is_no_list_of_parameters(build_it, use_it, name):
+    for tree in BAD_TREES.values():
+        assert_same_error(lambda twin, tree=tree: getattr(twin, name)(tree, 1.0), build_it, use_it)
 
 
 ERRORS = {

@@ -332,7 +332,7 @@ class ReduceLROnPlateau:
             mode: "min" where lower is better, "max" where higher is.
             factor: above 0, below 1.
             patience: so many epochs without improvement are borne; the next one reduces. At least 0.
-            threshold: how much better counts as better, at least 0.
+            threshold: how much better counts as better, at least 0. From 1 on, nothing is better for "min" and "rel".
             threshold_mode: "rel": below best · (1 - threshold), or above best · (1 + threshold) for "max"; "abs":
                 below best - threshold, or above best + threshold.
             cooldown: so many epochs after a reduction are not counted as bad. At least 0.
@@ -475,7 +475,7 @@ def range_test(
     beta: float = 0.9,
     stop_factor: float = 4.0,
 ) -> RangeTest:
-    """Train with a learning rate that grows exponentially, start_lr (end_lr / start_lr)^(t / (n_steps - 1)) at step t.
+    """Train with a learning rate that grows exponentially, start_lr · (end_lr / start_lr)^(t / (n_steps - 1)) at step t.
 
     It ends after n_steps, or at a loss that is not finite (not recorded), or after a loss (recorded) that takes the
     smoothed loss above `stop_factor` times the lowest so far (Smith 2017; the rule of stopping is fastai's).
@@ -555,19 +555,19 @@ def slopes(lrs: Vector, losses: Vector) -> Vector:
 
 
 def suggest(lrs: Vector, losses: Vector, *, beta: float = 0.9, skip: int = 10) -> Suggestion:
-    """Read the curve of a range test: smooth it, then look for the lowest point and the steepest fall up to there.
+    """Read the curve of a range test: smooth it, then look for its lowest point and for the steepest fall before.
 
+    The lowest is sought among all points, the steepest from point `skip` (counted from 0) to the lowest, both included.
     Of several equal ones the first counts.
 
     Args:
         lrs: two or more learning rates above 0, each above the one before.
         losses: as many finite numbers, as recorded.
         beta: of `smooth`.
-        skip: so many points at the start are smoothed but not looked at, since they are means of few losses; at
-            least 0.
+        skip: so many points at the start cannot be the steepest, since they are means of few losses; at least 0.
 
     Raises:
-        ValueError: the curve is bad, or the smoothed loss is lowest among the first skip + 1 points: it never falls.
+        ValueError: the curve is bad, or lowest among its first skip + 1 points: it does not fall after them.
     """
     _check_no_less_than_0("skip", skip)
     smoothed = smooth(losses, beta)

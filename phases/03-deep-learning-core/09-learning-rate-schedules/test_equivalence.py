@@ -272,6 +272,11 @@ def test_what_torch_does_at_the_ends_of_one_cycle(build_it):
     assert used[10] > used[9], "one step too many, and the rate goes up again"
     expected = [build_it.one_cycle_lr(t, 1.0, total_steps=10) for t in range(10)]
     assert_equivalent(expected, used[:10], names=("build_it", "torch"))
+    scheduler = lr_scheduler.OneCycleLR(optimizer, max_lr=0.8, total_steps=10, anneal_strategy="linear")
+    used = [*go_on(optimizer, scheduler, 10), optimizer.param_groups[0]["lr"]]
+    assert used[10] < 0 < used[9], "one step too many, and the straight line goes on below 0"
+    expected = [build_it.one_cycle_lr(t, 0.8, total_steps=10, anneal_strategy="linear") for t in range(10)]
+    assert_equivalent(expected, used[:10], names=("build_it", "torch"))
 
 
 def test_a_schedule_in_epochs_stepped_once_a_batch_ends_too_early(build_it):
@@ -379,6 +384,7 @@ PLATEAUS = {  # metrics, settings, learning rates
     "infinite is never better": ([INF] * 3, HALF | {"patience": 1}, [1, 0.5, 0.5]),
     "defaults: 10 are borne": ([5.0] * 13, {}, [1.0] * 11 + [0.1] * 2),
     "defaults: 0.01% better is not better": ([1.0, 0.99995], {"patience": 0}, [1.0, 0.1]),
+    "a relative threshold of 1: not even the first is better": ([3, 2, 1], HALF | {"threshold": 1}, [0.5, 0.25, 0.125]),
     "relative and below 0: worse counts as better": ([-8, -7.5, -7.5], HALF | {"threshold": 0.125}, [1, 1, 1]),
 }
 
@@ -603,10 +609,13 @@ def test_suggest_by_hand(build_it, use_it):
 
 
 def test_smoothing_lags_by_beta_over_one_minus_beta(build_it):
-    """A falling line, smoothed, is the same line so many steps later: 9 for 0.9, 49 for 0.98."""
+    """A falling line, smoothed, is the same line so many steps later: 9 for 0.9, 49 for 0.98; after t steps, less."""
     line = [-float(t) for t in range(3000)]
     for beta, lag in ((0.5, 1.0), (0.9, 9.0), (0.98, 49.0)):
-        assert_equivalent(build_it.smooth(line, beta)[-1] - line[-1], lag, names=("build_it", "the mean age"))
+        found = build_it.smooth(line, beta)
+        for t in (100, 3000):
+            age = lag - t * beta**t / (1 - beta**t)
+            assert_equivalent(found[t - 1] - line[t - 1], age, names=("build_it", "the mean age"))
 
 
 # ---- errors
@@ -695,6 +704,8 @@ BAD = [
     ("suggest", ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]), {"skip": 0}),
     ("suggest", ([1.0, 2.0, 3.0], [3.0, 2.0, 3.0]), {"skip": 1}),
     ("suggest", ([float(k) for k in range(1, 12)], [float(-k) for k in range(11)]), {}),
+    # lowest of all at 1, which is skipped; the fall after it does not reach as deep
+    ("suggest", ([1.0, 2.0, 3.0, 4.0, 5.0], [3.0, 1.0, 5.0, 4.0, 2.0]), {"beta": 0.0, "skip": 2}),
 ]
 
 
@@ -774,7 +785,7 @@ def test_the_tool_refuses(build_it, tmp_path, capsys):
         "lr,loss\n0,2\n": "row 2: a learning rate must be finite",
         "lr,loss\n1,x\n": "row 2: 'x' is no number",
         "lr,loss\n1\n": "row 2: '' is no number",
-        "".join(f"{k + 1},{k}\n" for k in range(20)): "must fall",
+        "".join(f"{k + 1},{k}\n" for k in range(20)): "fall",
     }
     for text, message in cases.items():
         (tmp_path / "log.csv").write_text(text)
