@@ -248,6 +248,7 @@ SIXTEEN = f"your line {FILE}:16"
 CALL = "call spread([0.0])"
 # What is in the file, and lines of the screen: that of `spread` and what is said of it; all else is proven.
 SPREADS = {
+    "changes its argument": ("values.append(99.0)\n" + RIGHT, ["different spread your spread changes its argument values; the framework's does not", CALL]),
     "loop": ("while True:\n    pass", ["different spread does not come to an end in line 16", CALL, HANGS, "framework 0.0", SIXTEEN, "while True:"]),
     "loop that swallows everything": ("while True:\n    try:\n        middle += 1\n    except:\n        pass", [CALL, HANGS, "framework 0.0"]),
     "stuck in C": ("return sum(range(10 ** 15))", ["different spread does not come to an end in line 16", HANGS, SIXTEEN]),
@@ -290,6 +291,7 @@ FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "stuck in C on import": (first("sum(range(10 ** 15))"), ["Importing your file does not come to an end: a loop outside of a function?", f"{FILE}:5"]),
     "crash on import": (first("import ctypes; ctypes.string_at(0)"), ["While your file was imported, the process was ended by SIGSEGV.", f"{FILE}:5"]),
     "an error on import": (first("math.squareroot"), ["Your file cannot be imported: it raises AttributeError: module 'math' has no attribute 'squareroot'", f"{FILE}:5", "math.squareroot"]),
+    "other names of parameters": (BUILD.replace("def outer_product(a, b)", "def outer_product(a, c)").replace("for y in b", "for y in c"), ["different outer_product your parameters are (a, c), and the lesson's (a, b)", "5 of 6 functions proven; 6 of 6 tests pass."]),
     "a framework": (first("import loud"), ["Your file imports loud. Build it from the standard library and earlier lessons.", f"{FILE}:5"]),
     "patches the tests": (first("import sys; sys.modules['shared.proof'].assert_equivalent = print"), ["Your file changes shared.proof.assert_equivalent, on which the tests rely: they would say nothing."]),
     "patches the twin": (first("import sys; sys.modules['phases.stats.mean_and_spread.use_it'].spread = abs"), ["Your file changes use_it.spread, on which the tests rely: they would say nothing."]),
@@ -352,6 +354,10 @@ def test_what_is_right_is_proven_and_recorded(learner: Learner) -> None:
     after = learner.progress()[LESSON]
     assert (after["code"], after["proven"]) == (known["code"], known["proven"])
     assert after["functions"] == {**known["functions"], "spread": "different"}  # type: ignore[dict-item]
+
+
+def test_a_byte_order_mark_is_no_fault(learner: Learner) -> None:
+    assert learner.check(b"\xef\xbb\xbf" + BUILD.encode()).returncode == 0
 
 
 def test_a_progress_that_cannot_be_written_is_a_warning(learner: Learner) -> None:
