@@ -125,6 +125,18 @@ def own_lessons(curriculum: Curriculum, place: Home, lesson: Lesson) -> dict[str
     return found
 
 
+def changed_since(curriculum: Curriculum, place: Home, lesson: Lesson, source: bytes) -> list[str]:
+    """What to say of lessons that `source` imports and that the learner has proven, and changed since."""
+    state = place.store.read()
+    own = own_lessons(curriculum, place, lesson)
+    return [
+        f"Your {earlier.slug} has changed since it was proven, so the reference's is used: twice check {earlier.name}"
+        for earlier in curriculum.path_to(lesson)[:-1]
+        if state["lessons"].get(earlier.name, {}).get("proven") and earlier.name not in own
+        if earlier.module("build_it").encode() in source and place.file(earlier).is_file()
+    ]
+
+
 def record(place: Home, done: Checked, at: str = "") -> str:
     """Write the outcome to the learner's progress, as of `at` (now); what is wrong if that cannot be done."""
     verdict = done.verdict
@@ -176,7 +188,8 @@ def _finish(curriculum: Curriculum, place: Home, done: Checked, options: argpars
     before = place.store.read()["lessons"].get(done.lesson.name, {})
     if sentence := record(place, done):
         screen.warn(sentence)
-    for text in [*update_since(place, done.lesson, before), *_next(curriculum, place, done)]:
+    stale = [] if options.reference else changed_since(curriculum, place, done.lesson, done.source)
+    for text in [*update_since(place, done.lesson, before), *stale, *_next(curriculum, place, done)]:
         print(*screen.wrapped(text, 0) or [""], sep="\n")
     return 0 if done.proven else 1
 

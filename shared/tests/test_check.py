@@ -412,6 +412,7 @@ def test_proven_lessons_are_imported_from_the_workspace(learner: Learner) -> Non
     learner.file.write_text(marked + "\n", encoding="utf-8")  # changed since
     code, said = second(learner)
     assert (code, own in said, ran.exists()) == (0, False, False)
+    assert "Your mean-and-spread has changed since it was proven, so the reference's is used" in said
 
 
 @pytest.mark.parametrize(

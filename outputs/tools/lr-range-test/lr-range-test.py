@@ -253,19 +253,19 @@ def slopes(lrs: Vector, losses: Vector) -> Vector:
 
 
 def suggest(lrs: Vector, losses: Vector, *, beta: float = 0.9, skip: int = 10) -> Suggestion:
-    """Read the curve of a range test: smooth it, then look for the lowest point and the steepest fall up to there.
+    """Read the curve of a range test: smooth it, then look for its lowest point and for the steepest fall before.
 
+    The lowest is sought among all points, the steepest from point `skip` (counted from 0) to the lowest, both included.
     Of several equal ones the first counts.
 
     Args:
         lrs: two or more learning rates above 0, each above the one before.
         losses: as many finite numbers, as recorded.
         beta: of `smooth`.
-        skip: so many points at the start are smoothed but not looked at, since they are means of few losses; at
-            least 0.
+        skip: so many points at the start cannot be the steepest, since they are means of few losses; at least 0.
 
     Raises:
-        ValueError: the curve is bad, or the smoothed loss is lowest among the first skip + 1 points: it never falls.
+        ValueError: the curve is bad, or lowest among its first skip + 1 points: it never falls below them.
     """
     _check_no_less_than_0("skip", skip)
     smoothed = smooth(losses, beta)

@@ -24,6 +24,7 @@ class EarlyStopping:
     A validation loss is better where it is below the best one so far by more than min_delta. NaN never is.
 
     Attributes:
+        patience, min_delta: the settings.
         best_loss: the best so far, inf before the first.
         best_parameters: a copy of those that came with it, None before the first.
         best_epoch: the number of the step at which it came, from 1; 0 before the first.
@@ -42,7 +43,7 @@ class EarlyStopping:
             raise ValueError(f"min_delta must be at least 0 and finite, got {min_delta}")
         self.patience, self.min_delta = patience, min_delta
         self.best_loss, self.best_parameters = math.inf, None
-        self.best_epoch = self.bad_epochs = self.epoch = 0
+        self.best_epoch = self.bad_epochs = 0  # together: the number of epochs so far
 
     def step(self, loss: float, parameters: Any) -> bool:
         """Take note of an epoch, and say whether to stop: whether the last `patience` epochs brought nothing better.
@@ -51,11 +52,10 @@ class EarlyStopping:
             loss: on the validation set, after the epoch.
             parameters: anything that copy.deepcopy can copy; copied only if the loss is better.
         """
-        self.epoch += 1
         self.bad_epochs += 1
         if loss < self.best_loss - self.min_delta:
             self.best_loss, self.best_parameters = loss, copy.deepcopy(parameters)
-            self.best_epoch, self.bad_epochs = self.epoch, 0
+            self.best_epoch, self.bad_epochs = self.best_epoch + self.bad_epochs, 0
         return self.bad_epochs >= self.patience
 
 

@@ -475,7 +475,7 @@ def range_test(
     beta: float = 0.9,
     stop_factor: float = 4.0,
 ) -> RangeTest:
-    """Train with a learning rate that grows exponentially, start_lr · (end_lr / start_lr)^(t / (n_steps - 1)) at step t.
+    """Train while the learning rate grows exponentially, start_lr · (end_lr / start_lr)^(t / (n_steps - 1)) at step t.
 
     It ends after n_steps, or at a loss that is not finite (not recorded), or after a loss (recorded) that takes the
     smoothed loss above `stop_factor` times the lowest so far (Smith 2017; the rule of stopping is fastai's).
@@ -567,7 +567,7 @@ def suggest(lrs: Vector, losses: Vector, *, beta: float = 0.9, skip: int = 10) -
         skip: so many points at the start cannot be the steepest, since they are means of few losses; at least 0.
 
     Raises:
-        ValueError: the curve is bad, or lowest among its first skip + 1 points: it does not fall after them.
+        ValueError: the curve is bad, or lowest among its first skip + 1 points: it never falls below them.
     """
     _check_no_less_than_0("skip", skip)
     smoothed = smooth(losses, beta)
