@@ -257,7 +257,7 @@ def _difference(before: str, after: str) -> list[str]:
 
 def _shown(own: Home, lesson: Lesson, seed: int, fault: Fault, symptom: Symptom) -> Iterator[str]:
     yield screen.bold(lesson.title) + screen.dim(f"  {lesson.name}, seed {seed}")
-    yield f"{screen.shown(_file(own, lesson))} is a copy of the reference with one fault in it."
+    yield from screen.wrapped(f"{screen.shown(_file(own, lesson))} is a copy of the reference with one fault in it.", 0)
     examples = [_example(lesson, source) for source in (fault.source, fault.original)]
     if examples[0] != examples[1]:
         yield "\nThe example at its end:\n"

@@ -520,7 +520,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--lr", default="lr", metavar="COLUMN", help="the column of learning rates (default: lr)")
     parser.add_argument("--loss", default="loss", metavar="COLUMN", help="the column of losses (default: loss)")
     parser.add_argument("--beta", type=float, default=0.9, help="smoothing, from 0 to below 1 (default: 0.9)")
-    parser.add_argument("--skip", type=int, default=10, metavar="N", help="points at the start to ignore (default: 10)")
+    parser.add_argument(
+        "--skip", type=int, default=10, metavar="N", help="points at the start never suggested (default: 10)"
+    )
     parser.add_argument("--csv", action="store_true", help="print the smoothed curve as CSV instead")
     parser.add_argument("--json", action="store_true", help="print what was found as JSON instead")
     parser.add_argument("--schedule", choices=SCHEDULES, help="print this schedule as CSV: step,lr")

@@ -83,11 +83,11 @@ def normalize(values: Vector, eps: float = 1e-5, centred: bool = True) -> Vector
 
 
 def normalize_backward(values: Vector, upstream: Vector, eps: float = 1e-5, centred: bool = True) -> Vector:
-    """dL/dx from g = dL/dx̂: (g - mean(g) - x̂ · mean(g x̂)) / √(v + eps). Not centred: without mean(g).
+    """dL/dx from h = dL/dx̂: (h - mean(h) - x̂ · mean(h x̂)) / √(v + eps). Not centred: without mean(h).
 
     Args:
         values: x.
-        upstream: g, as many values.
+        upstream: h, as many values.
         eps: as in `normalize`.
         centred: as in `normalize`.
 
@@ -99,7 +99,7 @@ def normalize_backward(values: Vector, upstream: Vector, eps: float = 1e-5, cent
     x_hat = normalize(values, eps, centred)
     through_mean = sum(upstream) / len(values) if centred else 0.0
     through_variance = sum(map(mul, upstream, x_hat)) / len(values)
-    return [(g - through_mean - x * through_variance) / std for g, x in zip(upstream, x_hat, strict=True)]
+    return [(h - through_mean - x * through_variance) / std for h, x in zip(upstream, x_hat, strict=True)]
 
 
 def _mean_and_std(values: Vector, eps: float, centred: bool) -> tuple[float, float]:
@@ -197,6 +197,8 @@ def batch_norm_backward(
     x: Nested, weight: Vector, upstream: Nested, running: RunningStatistics | None = None, eps: float = 1e-5
 ) -> Gradients:
     """The gradients of `batch_norm`. In evaluation the statistics are constants: dL/dx = g · weight / √(v + eps).
+
+    dL/dweight = Σ g x̂ and dL/dbias = Σ g in both modes, with the x̂ that `batch_norm` made.
 
     Args:
         x: as in `batch_norm`.

@@ -195,7 +195,7 @@ def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
 
 
 def _group_norm(x: Tensor, weight: Tensor, bias: Tensor, n_groups: int, eps: float) -> Tensor:
-    """functional.group_norm calls torch.group_norm, but refuses an input of a single group of a single value."""
+    """functional.group_norm calls torch.group_norm, but refuses one sample whose groups have one value."""
     if n_groups < 1 or x.shape[1] % n_groups:
         raise ValueError(f"n_groups must divide the {x.shape[1]} channels, got {n_groups}")
     return torch.group_norm(x, n_groups, weight, bias, _positive(eps))
