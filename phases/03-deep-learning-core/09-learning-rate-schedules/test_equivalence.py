@@ -601,6 +601,9 @@ def test_suggest_by_hand(build_it, use_it):
         late = [*(9.0 - k / 100 for k in range(10)), 8.0, 3.0, 2.5, 2.4]  # steepest at the first point after 10 skipped
         found = twin.suggest(lrs14, late, beta=0.0)
         assert_equivalent(found, twin.Suggestion(2.0**10, 2.0**13), **against(twin, "by hand"))
+        uneven = [math.exp(u) for u in (0.0, 1.0, 2.0, 6.0, 7.0)]  # steeper after the lowest: not looked at
+        early = twin.suggest(uneven, [1.5, 0.9, 0.8, 4.8, 0.9], beta=0.0, skip=0)
+        assert_equivalent(early, twin.Suggestion(1.0, math.exp(2.0)), **against(twin, "by hand"))
         two = twin.suggest([1.0, 2.0], [1.0, 0.5], skip=0)
         assert_equivalent(two, twin.Suggestion(1.0, 2.0), **against(twin, "by hand"))
         for name, value in (("steepest", found), ("lrs", twin.RangeTest([], []))):
