@@ -10,6 +10,7 @@ import copy
 import functools
 import hashlib
 import importlib
+import inspect
 import io
 import json
 import math
@@ -109,7 +110,17 @@ class Call:
     inner_calls: list["Call"] = field(default_factory=list)  # those that can be put to the framework as well
     printed: str = ""
     printed_lines: int = 0
-    changed: list[str] = field(default_factory=list)  # arguments that are other values after the call
+    before: dict[str, Any] = field(default_factory=dict)  # its arguments by name
+    after: dict[str, Any] = field(default_factory=dict)  # and what they were when it had returned
+
+
+@dataclass
+class _Theirs:
+    """What the framework gives for a call: the result (or the error), how to show it, and the arguments afterwards."""
+
+    result: Any
+    text: str
+    after: dict[str, Any]
 
 
 class _NotPlainError(Exception):
@@ -307,7 +318,7 @@ class Judge:
                 result = function(*arguments, **keywords)
                 if keep:
                     self._keep(call, result)
-                    self._note_changed(call, function, arguments, keywords)
+                    self._note_arguments(call, function, arguments, keywords)
                 return result
             except BaseException as error:
                 self.memory.ballast = None  # the next line may need some
@@ -368,6 +379,7 @@ class Judge:
             self._describe(call, arguments, keywords)
             result = function(*arguments, **keywords)
             self._keep(call, result)
+            self._note_arguments(call, function, arguments, keywords)
             calls.append(call)
             return result
 
@@ -429,18 +441,14 @@ class Judge:
                     with contextlib.suppress(Exception):
                         call.result = result.tolist()
 
-    def _note_changed(
+    def _note_arguments(
         self, call: Call, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
     ) -> None:
-        """Which arguments the call has changed, where all of them are plain values."""
+        """Note the arguments by name as they were and as they are now, where all of them are plain values."""
         if call.arguments and "." not in call.path:
             with contextlib.suppress(_NotPlainError):
-                before = call.arguments[0], call.arguments[1]
                 after = self.copier.copy(arguments), self.copier.copy(keywords)
-                names = function.__code__.co_varnames
-                places = enumerate(zip(before[0], after[0], strict=True))
-                call.changed = [names[i] for i, (old, new) in places if _is_changed(old, new)]
-                call.changed += [key for key, old in before[1].items() if _is_changed(old, after[1][key])]
+                call.before, call.after = _by_name(function, *call.arguments), _by_name(function, *after)
 
     # The tests
 
@@ -526,7 +534,7 @@ class Judge:
             failure |= {"printed": current.printed, "printed_lines": current.printed_lines}
             theirs = self._replayed(current)
             if theirs is not None:
-                failure["framework"] = theirs[1]
+                failure["framework"] = theirs.text
             if failure["kind"] == "error":
                 failure |= self._root(current) or {}
         return {"outcome": "failed", "failure": failure}
@@ -569,18 +577,15 @@ class Judge:
             pair = next((other for other in waiting if (other.path, other.text) == (call.path, call.text)), None)
             if pair:
                 waiting.remove(pair)
-                theirs: tuple[Any, str] | None = pair.result, pair.result_text
+                theirs: _Theirs | None = _Theirs(pair.result, pair.result_text, pair.after)
             else:
                 theirs = self._replayed(call)
             if theirs is None or not call.returned:
                 continue
-            if isinstance(theirs[0], Exception):
-                if not isinstance(theirs[0], ValueError) or "should raise" not in str(error):
+            if isinstance(theirs.result, Exception):
+                if not isinstance(theirs.result, ValueError) or "should raise" not in str(error):
                     continue
-                return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": ""}
-            if call.changed and not self._theirs_changes(call):
-                part = f"your {call.path} changes its argument {' and '.join(call.changed)}; the framework's does not"
-                return {"path": call.path, **self._shown(call), "framework": theirs[1], "part": part}
+                return {"path": call.path, **self._shown(call), "framework": theirs.text, "part": ""}
             if differs := self._differs(call, theirs, rtol, atol):
                 return self._root(call) or differs
         return None
@@ -588,39 +593,34 @@ class Judge:
     def _agrees(self, call: Call) -> bool:
         """Whether the framework, asked the same, does the same: such a call is not at fault."""
         theirs = self._replayed(call)
-        if theirs is None or call.changed:
+        if theirs is None:
             return False
-        if isinstance(theirs[0], Exception) or call.raised:
-            return isinstance(theirs[0], Exception) and call.raised.startswith("ValueError")
-        return _comparable(theirs[0]) and not self._differs(call, theirs, _REPLAY_RTOL, ATOL)
+        if isinstance(theirs.result, Exception) or call.raised:
+            return isinstance(theirs.result, Exception) and call.raised.startswith("ValueError")
+        return _comparable(theirs.result) and not self._differs(call, theirs, _REPLAY_RTOL, ATOL)
 
-    def _theirs_changes(self, call: Call) -> bool:
-        """Whether the framework changes the arguments of this call as well: some functions are there for that."""
-        if not call.arguments:
-            return True
-        arguments, keywords = copy.deepcopy(call.arguments)
-        with contextlib.suppress(Exception):
-            getattr(self.twin, call.path)(*arguments, **keywords)
-        return _is_changed(list(call.arguments[0]), list(arguments)) or _is_changed(call.arguments[1], keywords)
-
-    def _differs(self, call: Call, theirs: tuple[Any, str], rtol: float, atol: float) -> dict[str, Any] | None:
-        if not _comparable(theirs[0]):
+    def _differs(self, call: Call, theirs: "_Theirs", rtol: float, atol: float) -> dict[str, Any] | None:
+        """How the call and the framework's differ: in what they do to their arguments, or in their results."""
+        part = ""
+        for name in call.after.keys() & theirs.after.keys():
+            left_alone = not _is_changed(call.before[name], theirs.after[name])
+            if left_alone and _is_changed(call.before[name], call.after[name]):
+                part = f"your {call.path} changes its argument {name}; the framework's does not"
+            elif not left_alone:
+                found = compare_values(call.after[name], theirs.after[name], rtol, atol, ("yours", "framework"))
+                part = f"the argument {name} afterwards, at {found.report}" if found.report else part
+        if not part and _comparable(theirs.result):
+            part = compare_values(call.result, theirs.result, rtol, atol, ("yours", "framework")).report
+        if not part:
             return None
-        found = compare_values(call.result, theirs[0], rtol, atol, ("yours", "framework"))
-        if not found.report:
-            return None
-        return {
-            "path": call.path,
-            **self._shown(call),
-            "framework": theirs[1],
-            "part": _without_addresses(found.report),
-        }
+        shown = {"path": call.path, **self._shown(call), "framework": theirs.text}
+        return {**shown, "part": _without_addresses(part)}
 
     def _root(self, call: Call) -> dict[str, Any] | None:
         """The first public function that `call` called and that already gave something else than the framework."""
         for inner in call.inner_calls:
             theirs = self._replayed(inner)
-            if theirs is None or isinstance(theirs[0], Exception):
+            if theirs is None or isinstance(theirs.result, Exception):
                 continue
             if differs := self._differs(inner, theirs, _GROSS, ATOL):
                 return {"kind": "assertion", "message": "", "file": "", "line": 0, "outer": inner.path, **differs}
@@ -636,7 +636,7 @@ class Judge:
             "inner": sorted(call.inner - {call.path}),
         }
 
-    def _replayed(self, call: Call) -> tuple[Any, str] | None:
+    def _replayed(self, call: Call) -> "_Theirs | None":
         """What the framework gives for the same call, and how to show it; None where it cannot be asked."""
         if not call.arguments or "." in call.path:
             return None
@@ -647,9 +647,10 @@ class Judge:
         try:
             arguments, keywords = copy.deepcopy(call.arguments)
             result = function(*arguments, **keywords)
-            return result, _text(result)
+            after = _by_name(function, arguments, keywords) if isinstance(function, FunctionType) else {}
+            return _Theirs(result, _text(result), after)
         except ValueError as error:
-            return error, f"ValueError: {_first_line(error).removeprefix('ValueError: ')}"
+            return _Theirs(error, f"ValueError: {_first_line(error).removeprefix('ValueError: ')}", {})
         except Exception:
             return None
         finally:
@@ -670,6 +671,11 @@ class Judge:
             raise _StillRunningError
         if now - self.test_began > 2 * _TICK:
             self.say("alive")
+
+
+def _by_name(function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
+    names = inspect.unwrap(function).__code__.co_varnames
+    return {**dict(zip(names, arguments, strict=False)), **keywords}
 
 
 def _is_changed(old: Any, new: Any) -> bool:

@@ -19,6 +19,7 @@ import pytest
 
 from shared.curriculum import HOUSE, load
 from shared.learn import judge
+from shared.learn import judge
 from shared.learn.verdict import DIFFERENT, NOT_RUN, PROVEN, SO_FAR, TO_DO, Verdict, conclude
 from shared.tests.test_contract_itself import HEAD
 
@@ -763,3 +764,20 @@ def test_what_leans_on_another_comes_after_it() -> None:
         test_event("c", "passed", "spread"),
     )
     assert [function.path for function in verdict.different] == ["scale", "mean"]
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "part"),
+    [
+        ([3], [0.6], "the argument gradients afterwards, at [0]: yours 3, framework 0.6"),
+        ([0.6], [3], "your clip changes its argument gradients; the framework's does not"),
+        ([0.6], [0.6], ""),
+    ],
+)
+def test_what_becomes_of_the_arguments_is_compared(mine: list[float], theirs: list[float], part: str) -> None:
+    call = judge.Call("clip", "clip([3])", result=5.0, returned=True, before={"gradients": [3]})
+    call.after = {"gradients": mine}
+    answer = judge._Theirs(5.0, "5.0", {"gradients": theirs})
+    found = judge.Judge.__new__(judge.Judge)._differs(call, answer, 1e-9, 1e-12)
+    assert (found or {"part": ""})["part"].startswith(part)
+    assert bool(found) == bool(part)
