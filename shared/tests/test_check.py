@@ -19,7 +19,6 @@ import pytest
 
 from shared.curriculum import HOUSE, load
 from shared.learn import judge
-from shared.learn import judge
 from shared.learn.verdict import DIFFERENT, NOT_RUN, PROVEN, SO_FAR, TO_DO, Verdict, conclude
 from shared.tests.test_contract_itself import HEAD
 
