@@ -227,6 +227,8 @@ if __name__ == "__main__":
     chosen = load().find(sys.argv[1])
     if hasattr(os, "fork"):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # and what is running ends before
-        serve(chosen)
+        with contextlib.suppress(SystemExit):
+            serve(chosen)
+        os._exit(0)  # taking a framework down in order takes a while, and serves nobody
     else:
         serve_once(chosen)
