@@ -22,9 +22,9 @@ from shared.learn.judging import (
     judge_file,
 )
 from shared.learn.lessons import UsageError, require
-from shared.learn.progress import ProgressError, State, entry, now
+from shared.learn.progress import ProgressError, entry, now
 from shared.learn.report import bad_source, report
-from shared.learn.standing import current, update_since
+from shared.learn.standing import chosen, update_since
 from shared.learn.verdict import TO_DO, Verdict
 
 _POLL = 0.2  # seconds between two looks at a watched file
@@ -85,15 +85,6 @@ def check(curriculum: Curriculum, options: argparse.Namespace) -> int:
         else:
             raise UsageError(f"{screen.shown(file)} changes each time it is read")
     return _finish(curriculum, place, done, options)
-
-
-def chosen(curriculum: Curriculum, state: State, name: str | None) -> Lesson:
-    """The lesson called `name`, or the one that the learner is at."""
-    if name:
-        return curriculum.find(name)
-    if lesson := current(curriculum, state):
-        return lesson
-    raise UsageError("you have no lesson under way: 'twice' says what is next, 'twice start LESSON' begins one")
 
 
 def check_file(

@@ -5,14 +5,11 @@ import difflib
 
 from shared.curriculum import Curriculum, Lesson
 from shared.learn import screen
-from shared.learn.check import chosen
 from shared.learn.home import Home, backup, home
-from shared.learn.judging import BadSourceError, digest, parsed
 from shared.learn.lessons import UsageError, lacks
 from shared.learn.outline import outline, public
 from shared.learn.progress import ProgressError, entry, now, write_files
-from shared.learn.standing import started_stub, unproven_before, update_since
-from shared.proof.interface import stub
+from shared.learn.standing import chosen, started_stub, unproven_before, update_since
 
 _DONE = "proven"
 
@@ -71,6 +68,9 @@ def reset(curriculum: Curriculum, options: argparse.Namespace) -> int:
 
 
 def _write_stub(place: Home, lesson: Lesson) -> None:
+    from shared.learn.judging import digest  # noqa: PLC0415  # not for a hint
+    from shared.proof.interface import stub  # noqa: PLC0415
+
     reference = _reference(lesson)
     text = stub(reference)
     file = place.make_folder(lesson)
@@ -150,6 +150,8 @@ def _function(lesson: Lesson, by_function: dict[str, list[str]], wanted: str) ->
 
 def solution(curriculum: Curriculum, options: argparse.Namespace) -> int:
     """Print how the learner's file and the reference differ; before it is proven, only for who gives up."""
+    from shared.learn.judging import digest  # noqa: PLC0415  # not for a hint
+
     place = home(curriculum.root)
     state = place.store.read()
     lesson = chosen(curriculum, state, options.lesson)
@@ -185,6 +187,8 @@ def solution(curriculum: Curriculum, options: argparse.Namespace) -> int:
 
 def _piece(text: str, path: str, lesson: Lesson) -> str:
     """The lines of one function or method; empty where `text` has none of that name."""
+    from shared.learn.judging import BadSourceError, parsed  # noqa: PLC0415
+
     if path not in public(_reference(lesson)):
         paths = public(_reference(lesson))
         near = difflib.get_close_matches(path, paths, n=1, cutoff=0.5)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shared.curriculum import Curriculum, Lesson
 from shared.learn.home import Home
+from shared.learn.lessons import UsageError
 from shared.learn.outline import outline
 from shared.learn.progress import State
 
@@ -41,6 +42,15 @@ def current(curriculum: Curriculum, state: State) -> Lesson | None:
         and started > str(entry.get("proven", ""))  # `reset` begins a proven one again
     ]
     return max(under_way, key=lambda pair: pair[0])[1] if under_way else None
+
+
+def chosen(curriculum: Curriculum, state: State, name: str | None) -> Lesson:
+    """The lesson called `name`, or the one that the learner is at."""
+    if name:
+        return curriculum.find(name)
+    if lesson := current(curriculum, state):
+        return lesson
+    raise UsageError("you have no lesson under way: 'twice' says what is next, 'twice start LESSON' begins one")
 
 
 def goal(curriculum: Curriculum, state: State) -> Lesson | None:

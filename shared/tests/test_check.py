@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -780,3 +781,17 @@ def test_what_becomes_of_the_arguments_is_compared(mine: list[float], theirs: li
     found = judge.Judge.__new__(judge.Judge)._differs(call, answer, 1e-9, 1e-12)
     assert (found or {"part": ""})["part"].startswith(part)
     assert bool(found) == bool(part)
+
+
+def test_a_generator_of_a_class_of_its_own_is_not_copied() -> None:
+    """A copy would lack what its ``__init__`` has made, and break a test that a right file passes."""
+
+    class Given(random.Random):
+        def __init__(self) -> None:
+            super().__init__(0)
+            self.draws = [0.5]
+
+    copier = judge._Copier()
+    assert copier.copy(random.Random(3)).random() == random.Random(3).random()
+    with pytest.raises(judge._NotPlainError):
+        copier.copy(Given())
