@@ -99,6 +99,12 @@ class Lesson:
         return str(self.head["title"])
 
     @property
+    def rank(self) -> int:
+        """The place of its priority among PRIORITIES; after all of them where it names none."""
+        priority = self.head.get("priority")
+        return PRIORITIES.index(priority) if priority in PRIORITIES else len(PRIORITIES)
+
+    @property
     def prerequisites(self) -> list[str]:
         return list(self.head.get("prerequisites", []))
 
@@ -196,9 +202,7 @@ class Curriculum:
 
     def _precedence(self, name: str) -> tuple[int, int]:
         """By priority, and then by the order of the folders."""
-        priority = self.lessons[name].head.get("priority")
-        rank = PRIORITIES.index(priority) if priority in PRIORITIES else len(PRIORITIES)
-        return rank, list(self.lessons).index(name)
+        return self.lessons[name].rank, list(self.lessons).index(name)
 
     def path_to(self, goal: Lesson) -> list[Lesson]:
         """`goal` and all its prerequisites, each after what it needs; where free to choose, essential ones come first.

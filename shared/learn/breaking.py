@@ -1,7 +1,6 @@
 """`twice break`: debugging practice. One fault is put into a copy of the reference, and you find it."""
 
 import argparse
-import difflib
 import hashlib
 import itertools
 import os
@@ -108,7 +107,7 @@ def mended(own: Home, lesson: Lesson) -> list[str]:
     lines = ["", screen.green(f"Found and mended: the fault of seed {last['seed']} in {lesson.name}.")]
     if fault:
         lines += [f"It was {_told(fault)}. What you changed:", ""]
-        lines += _difference(fault.source, _file(own, lesson).read_text(encoding="utf-8"))
+        lines += screen.diff(fault.source, _file(own, lesson).read_text(encoding="utf-8"), 1, indent="  ")
     return [*lines, "", f"Another one: twice break {lesson.name}."]
 
 
@@ -235,7 +234,7 @@ def _give_up(own: Home, lesson: Lesson) -> int:
         entry(state, lesson.name)["breaks"][-1]["gave_up"] = now()
     if fault:
         print(f"It was {_told(fault)}. This mends it:\n")
-        print("\n".join(_difference(fault.source, fault.original)))
+        print("\n".join(screen.diff(fault.source, fault.original, 1, indent="  ")))
     else:
         print("The reference has changed since, and nobody knows any more what it was.")
     print(f"\nAnother one: twice break {lesson.name}.")
@@ -247,12 +246,6 @@ def _give_up(own: Home, lesson: Lesson) -> int:
 
 def _told(fault: Fault) -> str:
     return f"{fault.kind} in {fault.function}, line {fault.line}"
-
-
-def _difference(before: str, after: str) -> list[str]:
-    style = {"-": screen.red, "+": screen.green, "@": screen.dim}
-    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1))[2:]
-    return [style.get(line[0], screen.plain)(f"  {line}".rstrip()) for line in lines]
 
 
 def _shown(own: Home, lesson: Lesson, seed: int, fault: Fault, symptom: Symptom) -> Iterator[str]:

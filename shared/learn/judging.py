@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import queue
-import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from shared.curriculum import HOUSE, Lesson, environment
-from shared.learn.outline import foreign_imports, outline, parameters, public
+from shared.learn.outline import functions, outline, parameters, public, takes
 from shared.learn.verdict import DIFFERENT, PROVEN, Verdict, conclude, from_stacks
 from shared.ship.run import RunError
 
@@ -200,11 +199,13 @@ def judge_file(
         BadSourceError: if `source` is no Python.
         CancelledError, RunError: as `WarmProcess.run`.
     """
+    from shared.proof.interface import foreign_imports, may_import  # noqa: PLC0415  # while the framework is imported
+
     mine = parsed(source)
     reference = (warm.lesson.folder / "build_it.py").read_text(encoding="utf-8")
     theirs, paths = outline(reference), public(reference)
     todo = {path: "" for path in paths if path in mine and mine[path][1] and not theirs[path][1]}
-    if foreign := foreign_imports(text_of(source)):
+    if foreign := foreign_imports(text_of(source), may_import(warm.lesson)):
         verdict = conclude(paths, todo, [])
         name, line = next(iter(foreign.items()))
         verdict.trouble = {"kind": "imports", "message": name, "file": str(file), "line": line}
@@ -234,22 +235,19 @@ def judge_file(
 
 def _show_definitions(verdict: Verdict, file: Path, mine: str, reference: str) -> None:
     """Say of what differs where it is defined, if no line is known, and if its parameters are not the lesson's."""
-    places, yours, theirs = outline(mine), parameters(mine), parameters(reference)
+    yours, theirs = functions(mine), functions(reference)
     for path, function in verdict.functions.items():
-        if path in yours and function.state == PROVEN and not _takes(yours[path], theirs[path]):
+        if path in yours and function.state == PROVEN and not takes(yours[path], like=theirs[path]):
             function.state, function.failure = DIFFERENT, {"kind": "assertion", "message": "", "test": "", "inner": []}
     for function in verdict.different:
         path, failure = function.path, function.failure
-        if path in places and not failure.get("file"):
-            failure |= {"file": str(file), "line": places[path][0]}
-        if path in yours and yours[path] != theirs[path]:
-            failure["parameters"] = f"your parameters are {yours[path]}, and the lesson's {theirs[path]}"
-
-
-def _takes(yours: str, theirs: str) -> bool:
-    """Whether a function can be called by name as the lesson's can; more parameters with defaults do no harm."""
-    mine, lessons = (re.findall(r"[*\w]+(?==|,|\)|$)", re.sub(r"=[^,)]*", "=", text)) for text in (yours, theirs))
-    return mine[: len(lessons)] == lessons
+        if path not in yours:
+            continue
+        if not failure.get("file"):
+            failure |= {"file": str(file), "line": yours[path].lineno}
+        have, want = parameters(yours[path]), parameters(theirs[path])
+        if have != want:
+            failure["parameters"] = f"your parameters are {have}, and the lesson's {want}"
 
 
 def _to_the_end(

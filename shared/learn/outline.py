@@ -1,65 +1,45 @@
-"""What functions a ``build_it.py`` has, read from its syntax tree: nothing is run."""
+"""What functions a ``build_it.py`` has, by paths like ``fit`` and ``Tensor.T``; from its syntax tree, nothing is run."""
 
 import ast
 import copy
-import sys
 
 
-def outline(source: str) -> dict[str, tuple[int, bool]]:
-    """The functions and methods defined in `source`: path -> line of the def, and whether it is still a stub.
-
-    A path is ``fit`` or ``Tensor.backward``.
+def functions(source: str) -> dict[str, ast.FunctionDef]:
+    """The functions and methods defined in `source`, by their path.
 
     Raises:
         SyntaxError: where `source` is no Python.
     """
-    found: dict[str, tuple[int, bool]] = {}
+    found: dict[str, ast.FunctionDef] = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef):
-            found[node.name] = node.lineno, _is_stub(node)
+            found[node.name] = node
         elif isinstance(node, ast.ClassDef):
-            for inner in node.body:
-                if isinstance(inner, ast.FunctionDef):
-                    found[f"{node.name}.{inner.name}"] = inner.lineno, _is_stub(inner)
+            found |= {f"{node.name}.{inner.name}": inner for inner in node.body if isinstance(inner, ast.FunctionDef)}
     return found
 
 
-def foreign_imports(source: str) -> dict[str, int]:
-    """What `source` imports besides the standard library and other lessons' build_it, with the lines."""
-    found: dict[str, int] = {}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or "." * node.level]
-        else:
-            continue
-        for name in names:
-            top, _, rest = name.partition(".")
-            if top not in sys.stdlib_module_names and not (top == "phases" and rest.endswith(".build_it")):
-                found.setdefault(name, node.lineno)
-    return found
+def outline(source: str) -> dict[str, tuple[int, bool]]:
+    """The line of each function's def, and whether it is still a stub."""
+    return {path: (node.lineno, _is_stub(node)) for path, node in functions(source).items()}
 
 
-def parameters(source: str) -> dict[str, str]:
-    """The names of the parameters of each function in `source`, as one would read them: ``(X, y, *, rtol=...)``."""
-    found: dict[str, str] = {}
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef):
-            found[node.name] = _parameters(node.args)
-        elif isinstance(node, ast.ClassDef):
-            for inner in node.body:
-                if isinstance(inner, ast.FunctionDef):
-                    found[f"{node.name}.{inner.name}"] = _parameters(inner.args)
-    return found
-
-
-def _parameters(given: ast.arguments) -> str:
-    bare = copy.deepcopy(given)
+def parameters(node: ast.FunctionDef) -> str:
+    """The parameters as one would read them, without their types: ``(X, y, *, rtol=1e-09)``."""
+    bare = copy.deepcopy(node.args)
     for one in [*bare.posonlyargs, *bare.args, *bare.kwonlyargs, bare.vararg, bare.kwarg]:
         if one:
             one.annotation = None
     return f"({ast.unparse(bare)})"
+
+
+def takes(node: ast.FunctionDef, like: ast.FunctionDef) -> bool:
+    """Whether a function can be called as `like` can, also by name; parameters of its own come after those."""
+    mine, wanted = node.args, like.args
+    names = [one.arg for one in (*mine.posonlyargs, *mine.args)]
+    first = [one.arg for one in (*wanted.posonlyargs, *wanted.args)]
+    by_name = {one.arg for one in mine.kwonlyargs} | set(names)
+    return names[: len(first)] == first and {one.arg for one in wanted.kwonlyargs} <= by_name
 
 
 def public(source: str) -> list[str]:
@@ -69,7 +49,7 @@ def public(source: str) -> list[str]:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             names = set(ast.literal_eval(node.value))
     paths = []
-    for path in outline(source):
+    for path in functions(source):
         owner, _, name = path.rpartition(".")
         dunder = name.startswith("__") and name.endswith("__")
         if (owner or name) in names and (dunder or not name.startswith("_")):

@@ -34,11 +34,9 @@ def start(curriculum: Curriculum, options: argparse.Namespace) -> int:
         ("the text", f"{screen.shown(lesson.folder / 'README.md')}"),
         ("", f"twice show {lesson.name}"),
     ]
-    page = curriculum.root / "build" / "site" / lesson.name / "index.html"
-    if page.is_file():
-        rows.append(("its page", str(page)))
-    else:
-        rows.append(("its page", f"{lesson.name}/ on the site ('nox -s docs' builds it)"))
+    page = curriculum.root / "build" / "site" / "lessons" / lesson.name / "index.html"
+    built = screen.shown(page) if page.is_file() else f"lessons/{lesson.name}/ on the site ('nox -s docs' builds it)"
+    rows.append(("its page", built))
     rows.append(("next", f"read to the end of PROBLEM, then: twice check {lesson.name} --watch"))
     print("", *screen.facts(rows), sep="\n")
     if before := unproven_before(curriculum, state, lesson):
@@ -170,17 +168,12 @@ def solution(curriculum: Curriculum, options: argparse.Namespace) -> int:
     mine, reference = file.read_text(encoding="utf-8", errors="replace"), _reference(lesson)
     if options.path:
         mine, reference = _piece(mine, options.path, lesson), _piece(reference, options.path, lesson)
-    lines = difflib.unified_diff(
-        mine.splitlines(), reference.splitlines(), screen.shown(file), "the reference", lineterm="", n=2
-    )
-    printed = False
-    for line in lines:
-        colour = {"+": screen.green, "-": screen.red}.get(line[:1], screen.plain)
-        print(colour(line))
-        printed = True
-    if not printed:
+    lines = screen.diff(mine, reference, 2)
+    if not lines:
         print("Yours is the reference, line by line.")
-    elif known.get("code") == digest(file.read_bytes()):
+        return 0
+    print(screen.red(f"--- {screen.shown(file)}"), screen.green("+++ the reference"), *lines, sep="\n")
+    if known.get("code") == digest(file.read_bytes()):
         print("\nBoth are proven. Where yours is shorter or clearer, it is better.")
     return 0
 

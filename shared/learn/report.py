@@ -192,7 +192,7 @@ def _trouble(file: Path, source: bytes, trouble: dict[str, Any]) -> list[str]:
         "changes": f"Your file changes {trouble['message']}, on which the tests rely: they would say nothing.",
         "dies": f"While your file was imported, {trouble['message']}.",
     }.get(trouble["kind"], f"Your file cannot be imported: it raises {trouble['message']}")
-    lines = [screen.red(why), "  Nothing was run."]
+    lines = [screen.red(why), "  So nothing counts." if trouble["kind"] == "changes" else "  Nothing was run."]
     if trouble.get("file"):
         place = Path(trouble["file"])
         code = _line(source if place == file else _read(place), trouble["line"]).strip()

@@ -73,6 +73,15 @@ def facts(rows: Sequence[tuple[str, str]]) -> list[str]:
     return lines
 
 
+def diff(before: str, after: str, context: int, indent: str = "") -> list[str]:
+    """How two texts differ, each difference with some lines of `context`; nothing where they do not."""
+    import difflib  # noqa: PLC0415  # few commands show one
+
+    style = {"-": red, "+": green, "@": dim}
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=context))[2:]
+    return [style.get(line[0], plain)(f"{indent}{line}".rstrip()) for line in lines]
+
+
 def duration(seconds: float) -> str:
     """Three significant digits and a unit: ``1.23 s``, ``45.6 ms``, ``789 µs``."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):

@@ -10,8 +10,6 @@ from shared.learn.lessons import UsageError
 from shared.learn.outline import outline
 from shared.learn.progress import State
 
-_RANK = {"essential": 0, "recommended": 1, "optional": 2}
-
 
 @dataclass(frozen=True)
 class Next:
@@ -76,7 +74,7 @@ def upcoming(curriculum: Curriculum, state: State) -> Next | None:
         for lesson in waiting
         if all(is_done(state, curriculum.lessons[name]) for name in lesson.prerequisites if name in curriculum.lessons)
     ]
-    first = min(ready or waiting, key=lambda lesson: _RANK.get(priority(lesson), 3))
+    first = min(ready or waiting, key=lambda lesson: lesson.rank)
     return Next(first, f"{priority(first)}; {_stands_on(state, curriculum, first)}")
 
 

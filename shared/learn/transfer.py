@@ -40,7 +40,7 @@ def export(curriculum: Curriculum, options: argparse.Namespace) -> int:
         raise UsageError(f"{file} names no file in a folder that exists; try 'twice export {Path(file.name)}.zip'")
     if file.exists() and not options.force:
         raise UsageError(f"{file} exists; name another file, or replace it with --force")
-    own = home(options.root)
+    own = home(curriculum.root)
     state = own.store.read()
     files, left_out = _workspace(own)
     if not state["lessons"] and not files:
@@ -88,7 +88,7 @@ def _workspace(own: Home) -> tuple[dict[str, bytes], list[str]]:
 def import_(curriculum: Curriculum, options: argparse.Namespace) -> int:
     """Merge what `twice export` wrote elsewhere into what is here."""
     exported, incoming, files = _checked(options.file)
-    own = home(options.root)
+    own = home(curriculum.root)
     own.store.carry(incoming)
     kept: list[Path] = []
     with own.store.change() as state:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NoReturn
 
-from shared.curriculum import UnknownLessonError, load
+from shared.curriculum import Lesson, UnknownLessonError, load
 
 GIVEN = "# given"
 
@@ -128,27 +128,39 @@ def _signature_differences(name: str, one: Any, other: Any, own: str) -> list[st
     return [f"{name}{plain[0]} in build_it is {name}{plain[1]} in use_it"]
 
 
-def imports(source: str) -> list[str]:
-    """The dotted names that `source` imports; ``from phases.x.y import build_it`` is ``phases.x.y.build_it``."""
-    found = []
+def imports(source: str) -> dict[str, int]:
+    """The dotted names that `source` imports, each with the line where it first does.
+
+    ``from phases.x.y import build_it`` is ``phases.x.y.build_it``.
+    """
+    found: dict[str, int] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = node.module or "." * node.level
             ours = module.startswith("phases") and not module.endswith("build_it")
-            found += [f"{module}.{alias.name}" for alias in node.names] if ours else [module]
+            names = [f"{module}.{alias.name}" for alias in node.names] if ours else [module]
         elif isinstance(node, ast.Name) and node.id == "__import__":
-            found.append("__import__")
+            names = ["__import__"]
         elif isinstance(node, ast.Attribute) and node.attr == "import_module":
-            found.append("import_module")
+            names = ["import_module"]
+        else:
+            continue
+        for name in names:
+            found.setdefault(name, node.lineno)
     return found
 
 
-def foreign_imports(source: str, allowed: set[str]) -> list[str]:
-    """What `source` imports outside the standard library and the dotted names in `allowed`."""
-    names = set(imports(source)) - allowed
-    return sorted(name for name in names if name.partition(".")[0] not in sys.stdlib_module_names)
+def foreign_imports(source: str, allowed: set[str]) -> dict[str, int]:
+    """What `source` imports outside the standard library and the dotted names in `allowed`, with the lines."""
+    foreign = {name: line for name, line in imports(source).items() if name not in allowed}
+    return {name: line for name, line in foreign.items() if name.partition(".")[0] not in sys.stdlib_module_names}
+
+
+def may_import(lesson: Lesson) -> set[str]:
+    """What the build_it of `lesson` may import besides the standard library: the build_it of lessons before it."""
+    return {before.module("build_it") for before in load(lesson.root).path_to(lesson)[:-1]}
 
 
 def stub(source: str) -> str:

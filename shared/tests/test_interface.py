@@ -228,4 +228,4 @@ def test_classes_are_compared_by_constructor_and_public_methods(tmp_path: Path) 
     ],
 )
 def test_foreign_imports_are_found(source: str, foreign: list[str]) -> None:
-    assert interface.foreign_imports(source, {"phases.p.mine.build_it"}) == foreign
+    assert list(interface.foreign_imports(source, {"phases.p.mine.build_it"})) == foreign

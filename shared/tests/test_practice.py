@@ -98,7 +98,13 @@ def test_start_writes_the_stub_and_says_where_everything_is(twice: Twice, sums: 
     assert text.count("raise NotImplementedError") == 2
     assert "_add" not in text
     assert '"""The mean."""' in text
-    for needed in (str(file), "(2 functions to write)", "README.md", "fake/sums/ on the site", "twice check fake/sums"):
+    for needed in (
+        str(file),
+        "(2 functions to write)",
+        "README.md",
+        "lessons/fake/sums/ on the site",
+        "twice check fake/sums",
+    ):
         assert needed in out
     assert "builds on" not in out
     assert place.store.read()["lessons"]["fake/sums"]["reference"] == digest((sums.folder / "build_it.py").read_bytes())

@@ -535,7 +535,7 @@ def test_the_tool_says_what_torch_counts(build_it, tool, capsys):
     model = torch.nn.Sequential()
     for pair in pairwise(sizes):
         model.extend([torch.nn.Linear(*pair), torch.nn.ReLU()])
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:  # counts operations: the values that flow back do not matter
         model(torch.ones(n_samples, sizes[0])).sum().backward()
     optimizer = torch.optim.Adam(model.parameters())
     optimizer.step()

@@ -88,7 +88,7 @@ def batch_sizes() -> Figure:
     best = float(np.mean((rows @ solution - y) ** 2))
     for axes, lr in zip(panels, (0.01, 0.001), strict=True):
         for batch_size, colour in ((len(X), BLUE), (32, BLACK), (1, VERMILION)):
-            _losses_by_epoch(axes, X, y, best, lr, batch_size, colour)
+            _losses_by_epoch(axes, X, y, best=best, lr=lr, batch_size=batch_size, colour=colour)
         axes.set(yscale="log", xticks=range(0, 21, 5), xlabel="epochs (442 gradients of one sample each)")
         axes.set_title(f"SGD, learning rate {lr:g}", fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
@@ -97,9 +97,7 @@ def batch_sizes() -> Figure:
     return figure
 
 
-def _losses_by_epoch(  # noqa: PLR0917
-    axes: Axes, X: list, y: list, best: float, lr: float, batch_size: int, colour: str
-) -> None:
+def _losses_by_epoch(axes: Axes, X: list, y: list, *, best: float, lr: float, batch_size: int, colour: str) -> None:
     rng, optimizer, parameters = Random(0), SGD(lr), zeros(X)
     losses = [loss_and_gradients(parameters, X, y)[0] - best]
     for _ in range(20):
