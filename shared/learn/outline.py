@@ -1,4 +1,4 @@
-"""What functions a ``build_it.py`` has, by paths like ``fit`` and ``Tensor.T``; from its syntax tree, nothing is run."""
+"""The functions of a ``build_it.py``, by paths like ``fit`` and ``Tensor.T``: from its syntax tree, nothing is run."""
 
 import ast
 import copy
