@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,28 @@ def _model(folder: Path, files: list[str]) -> None:
 
 
 def _tool(folder: Path, files: list[str]) -> None:
+    if "pyproject.toml" in files:
+        _package(folder)
+        return
     programs = [name for name in files if name.endswith(".py")]
     if len(programs) != 1:
-        raise ArtifactError(f"a tool is one Python file, and here are {len(programs)}: {programs}")
+        found = f"{len(programs)}: {programs}"
+        raise ArtifactError(f"a tool is one Python file, or a package with pyproject.toml, and here are {found}")
     _answers_help(folder / programs[0])
+
+
+def _package(folder: Path) -> None:
+    """An installable package: each command that it announces answers ``--help``, even where nothing is installed."""
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        commands: dict[str, str] = project["scripts"]
+    except (tomllib.TOMLDecodeError, KeyError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"pyproject.toml announces no command in [project.scripts]: {error!r}") from None
+    for name, target in commands.items():
+        module, _, function = target.partition(":")
+        program = f"import sys; sys.path.insert(0, 'src'); from {module} import {function} as main; sys.exit(main())"
+        if "usage" not in _run(["-c", program, "--help"], f"{name} --help", folder).lower():
+            raise ArtifactError(f"{name} --help prints no usage")
 
 
 def _skill(folder: Path, files: list[str]) -> None:
@@ -83,7 +102,7 @@ def _mcp_server(folder: Path, files: list[str]) -> None:
         raise ArtifactError("an MCP server starts with server.py")
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "check", "version": "1"}}
     request = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello})
-    answer = _run(folder / "server.py", [], stdin=request + "\n")
+    answer = _run(["server.py"], "server.py", folder, stdin=request + "\n")
     try:
         json.loads(answer.splitlines()[0])["result"]["serverInfo"]["name"]
     except (IndexError, ValueError, KeyError, TypeError):
@@ -91,21 +110,21 @@ def _mcp_server(folder: Path, files: list[str]) -> None:
 
 
 def _answers_help(program: Path) -> None:
-    if "usage" not in _run(program, ["--help"]).lower():
+    if "usage" not in _run([program.name, "--help"], f"{program.name} --help", program.parent).lower():
         raise ArtifactError(f"{program.name} --help prints no usage")
 
 
-def _run(program: Path, arguments: list[str], stdin: str = "") -> str:
-    """Run a program with the interpreter alone: no packages, no environment, nothing of this repository."""
-    command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(program), *arguments]
+def _run(arguments: list[str], told: str, folder: Path, stdin: str = "") -> str:
+    """Run a program in `folder` with the interpreter alone: no packages, no environment, nothing of this repository."""
+    command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", *arguments]
     try:
         done = subprocess.run(
-            command, input=stdin, capture_output=True, encoding="utf-8", timeout=20, cwd=program.parent, check=False
+            command, input=stdin, capture_output=True, encoding="utf-8", timeout=20, cwd=folder, check=False
         )
     except subprocess.TimeoutExpired:
-        raise ArtifactError(f"{program.name} {' '.join(arguments)} did not end within 20 s") from None
+        raise ArtifactError(f"{told} did not end within 20 s") from None
     if done.returncode != 0:
-        raise ArtifactError(f"{program.name} {' '.join(arguments)} exits with {done.returncode}: {done.stderr.strip()}")
+        raise ArtifactError(f"{told} exits with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
 
 

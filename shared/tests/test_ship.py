@@ -37,7 +37,9 @@ def of_kind(lesson: Lesson, kind: str, folder: Path, **files: str) -> Path:
     lesson.meta["ships"]["kind"] = kind
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
+        file = folder / name.replace("__", ".")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
     write_manifest(lesson, folder, {"loss": 0.5})
     return folder
 
@@ -79,6 +81,7 @@ def test_a_damaged_artifact_is_named(
         read_manifest(folder)
 
 
+PYPROJECT = '[project]\nname = "a-tool"\nscripts = { a-tool = "a_tool:main" }\n'
 HELP = "import argparse\nargparse.ArgumentParser().parse_args()\n"
 SERVER = """import json
 request = json.loads(input())
@@ -91,6 +94,7 @@ print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": {"serverInfo"
     [
         ("prompt", {"prompt__md": "text"}),
         ("tool", {"tool__py": HELP}),
+        ("tool", {"pyproject__toml": PYPROJECT, "src/a_tool__py": "def main():\n    print('usage: a-tool')\n"}),
         ("agent", {"agent__py": HELP}),
         ("mcp-server", {"server__py": SERVER}),
         ("skill", {"SKILL__md": "---\nname: a-prompt\ndescription: What it does.\n---\nText\n", "run__py": HELP}),
@@ -108,6 +112,9 @@ def test_each_kind_keeps_its_promise(lesson: Lesson, tmp_path: Path, kind: str, 
         ("tool", {"one__py": HELP, "two__py": HELP}, "here are 2"),
         ("tool", {"one__py": "print('hello')"}, "prints no usage"),
         ("tool", {"one__py": "import numpy"}, "No module named 'numpy'"),
+        ("tool", {"pyproject__toml": PYPROJECT, "src/a_tool__py": "def main(): ..."}, "a-tool --help prints no usage"),
+        ("tool", {"pyproject__toml": PYPROJECT}, "No module named 'a_tool'"),
+        ("tool", {"pyproject__toml": "[project]\nname = 'x'\n"}, "announces no command"),
         ("agent", {"agent__md": "x"}, "a Python program"),
         ("mcp-server", {"server__py": "print('no')"}, "does not answer"),
         ("mcp-server", {"other__py": "x"}, "starts with server.py"),
