@@ -673,7 +673,7 @@ def test_one_sample_at_a_time_learns() -> None:
 def test_killed_training_goes_on_to_the_same_end(folder: Path) -> None:
     """With kill -9 at three moments, against a run that nobody disturbed."""
     command = [sys.executable, "-m", "nn_toolkit"]
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OPENBLAS_NUM_THREADS": "1"}
     more = ["--data", "digits", "--epochs", "3", "--save-every", "1", "--dropout", "0.1", "--batch-size", "32"]
     whole = [*command, "train", "64-32-10", *more, "--out", "whole"]
     subprocess.run(whole, env=environment, check=True, capture_output=True)
