@@ -445,7 +445,7 @@ def _check_of_step(script: Script, X: Matrix, y: list[int]) -> GradientCheck:
     values = [parameter.data for parameter in parameters]
     script.step(X, y)
     gradients = [[0.0] * len(p.data) if p.grad is None else p.grad.data for p in parameters]
-    places = [(k, i) for k, v in enumerate(values) for i in range(0, len(v), max(1, len(v) // 5))]
+    places = [(k, i) for k, v in enumerate(values) for i in range(0, len(v), -(-len(v) // 5))]
 
     def loss(x: Vector) -> float:
         moved = [list(v) for v in values]

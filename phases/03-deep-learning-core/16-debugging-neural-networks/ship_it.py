@@ -39,7 +39,14 @@ def symptoms(twin: ModuleType, name: str) -> dict[str, Any]:
 
 def as_text(found: dict[str, Any]) -> str:
     """The checks that failed, with their numbers."""
-    return ", ".join(f"{check} {found['measured'][check]:.2g}" for check in found["failed"]) or "nothing"
+    return ", ".join(f"{check} {_short(found['measured'][check])}" for check in found["failed"]) or "nothing"
+
+
+def _short(value: float | None) -> str:
+    """Two digits, or all before the point; None is what became of NaN in JSON."""
+    if value is None:
+        return "nan"
+    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def ship(twin: ModuleType, folder: Path) -> dict[str, Any]:

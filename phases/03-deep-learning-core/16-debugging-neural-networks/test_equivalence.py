@@ -505,7 +505,7 @@ def test_the_symptoms_that_ship(build_it, frameworks, tmp_path, monkeypatch):
     measured = {f.check: f.measured if math.isfinite(f.measured) else None for f in found}
     assert_equivalent(shipped["F"]["measured"], measured, names=("symptoms.json", "diagnose"))
     assert shipped["F"]["failed"] == failed(found)
-    assert "| raw | inputs 7.1e+02, saturated units 0.99, " in text and "{{" not in text
+    assert "| raw | inputs 711, saturated units 0.99, " in text and "{{" not in text
     assert "Of 0 healthy networks, 0 fail a check." in text
     assert results["of them, with a check that fails"] == results["networks with a fault"] == 2
 
