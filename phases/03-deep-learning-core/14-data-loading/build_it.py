@@ -442,7 +442,12 @@ class DataLoader:
         return len(list(self.batches(self.epoch)))
 
     def __iter__(self) -> Iterator[Any]:
-        """The rest of the epoch: all of it, or what a loop that was left early, or a loaded state, has not seen."""
+        """The rest of the epoch: all of it, or what a loop that was left early, or a loaded state, has not seen.
+
+        Raises:
+            Exception: what was raised while a batch was made; by a worker, with a note that names it ("worker 1") and
+                the list of indices.
+        """
         tasks = list(self.batches(self.epoch))[self.batch :]
         load = _in_workers if self.num_workers else _one_by_one
         for batch in load(self, tasks):

@@ -46,7 +46,9 @@ def where_a_buffer_puts_samples() -> Figure:
 
 def workers_take_turns() -> Figure:
     """The rule of the loader with given durations: who makes which batch when, with 0 workers and with 2."""
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(10, 4.2), layout="constrained", sharex=True)
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(10, 3.8), layout="constrained", sharex=True, height_ratios=[1.3, 3.2]
+    )
     load, train = [3, 3, 9, 3, 3, 3, 3, 3], 2.0
     now, spans = 0.0, []
     for k, duration in enumerate(load):
@@ -78,7 +80,15 @@ def workers_take_turns() -> Figure:
     )
     bottom.set_xlabel("time")
     handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in (BLUE, GREEN)]
-    top.legend(handles, ["load a batch", "train on it"], frameon=False, fontsize=9, loc="upper right", ncols=2)
+    top.legend(
+        handles,
+        ["load a batch", "train on it"],
+        frameon=False,
+        fontsize=9,
+        loc="lower right",
+        ncols=2,
+        bbox_to_anchor=(1, 0.98),
+    )
     return figure
 
 
