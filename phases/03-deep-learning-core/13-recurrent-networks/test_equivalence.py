@@ -561,6 +561,7 @@ REFUSED = {
     "forward, NaN": lambda twin: twin.forward("gru", ones(twin, "gru"), [X2, [[1.0, NAN]]]),
     "forward, features": lambda twin: twin.forward("gru", ones(twin, "gru"), [[[1.0]]]),
     "forward, state": lambda twin: twin.forward("gru", ones(twin, "gru"), [X2], ([[0.0]],)),
+    "forward, state of more samples": lambda twin: twin.forward("gru", ones(twin, "gru"), [X2], (H2[0] * 2,)),
     "forward, empty state": lambda twin: twin.forward("gru", ones(twin, "gru"), [X2], ()),
     "forward, state of an lstm": lambda twin: twin.forward("lstm", ones(twin, "lstm"), [X2], H2),
     "forward, parameters of an lstm": lambda twin: twin.forward("gru", ones(twin, "lstm"), [X2]),
@@ -577,6 +578,9 @@ REFUSED = {
     "backward, to_outputs short": lambda twin: bptt(twin, [X2]),
     "backward, to_outputs of another size": lambda twin: bptt(twin, [X2, [[1.0]]]),
     "backward, to_state": lambda twin: bptt(twin, None, ([[1.0]],)),
+    "backward, to_state of more samples": lambda twin: bptt(twin, None, (H2[0] * 2,)),
+    "backward, to_outputs of more samples": lambda twin: bptt(twin, [X2 * 2, X2 * 2]),
+    "backward, a state of more samples": lambda twin: bptt(twin, states=[H2, (H2[0] * 2,), H2]),
     "backward, empty to_state": lambda twin: bptt(twin, None, ()),
 }
 
@@ -589,6 +593,9 @@ def test_refused(build_it, use_it, case):
 MESSAGES = {  # a message names the argument, what was expected and what came, in this order
     "initialize, no hidden": r"n_in and n_hidden .*\b1\b.* 1 and 0",
     "initialize, kind": r"kind .*rnn_tanh, rnn_relu, gru, lstm.*'rnn'",
+    "rnn_cell_backward, to_state": r"to_state .*\b2\b.*\b1\b",
+    "lstm_cell_backward, to_state": r"to_state .*\b2\b",
+    "gru_cell_backward, to_state": r"to_state .*\b1\b.*\b2\b",
 }
 
 

@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+"""First names from a small recurrent network, with nothing but Python 3.11 or newer.
+
+    python names.py generate --count 5 --seed 3     made-up names, the same for the same seed
+    python names.py generate --start mar            made-up names that begin so
+    python names.py complete mar                    the most probable names that begin so, with their probabilities
+    python names.py score emma xqzt                 bits per character, and whether that is strange for a name
+    python names.py score < column.txt              the same for each line; exit code 1 where one is strange
+
+Names are in the letters a to z; capitals count as small letters. The network has read first names given in the United
+States in 2018, so a name that is common elsewhere may be strange to it.
+"""
+
+# Made from build_it.py and names.py of the lesson deep-learning-core/recurrent-networks of Twice (MIT).
+
+import argparse
+import heapq
+import json
+import math
+import struct
+import sys
+from dataclasses import dataclass
+from operator import add, mul
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+
+Vector = list[float]
+Matrix = list[list[float]]
+State = tuple[Matrix, ...]  # (h,) of an RNN or a GRU, (h, c) of an LSTM; each n_samples × n_hidden
+GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}  # blocks of n_hidden rows in a weight
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The weights and biases of one layer, in torch's layout: a row for each number that is computed.
+
+    The rows come in blocks of n_hidden, one for each gate: i, f, g, o in an LSTM, and r, z, n in a GRU.
+
+    Attributes:
+        weight_ih: (n_gates · n_hidden) × n_in, for what comes from the input.
+        weight_hh: (n_gates · n_hidden) × n_hidden, for what comes from the hidden state.
+        bias_ih: n_gates · n_hidden, added to what comes from the input.
+        bias_hh: n_gates · n_hidden, added to what comes from the hidden state.
+    """
+
+    weight_ih: Matrix
+    weight_hh: Matrix
+    bias_ih: Vector
+    bias_hh: Vector
+
+
+def _sums(parameters: Parameters, X: Matrix, h: Matrix) -> tuple[Matrix, Matrix]:
+    """X W_ihᵀ + b_ih and h W_hhᵀ + b_hh, each n_samples × (n_gates · n_hidden)."""
+    p = parameters
+    return _affine(X, p.weight_ih, p.bias_ih), _affine(h, p.weight_hh, p.bias_hh)
+
+
+def gru_cell(parameters: Parameters, X: Matrix, state: State) -> State:
+    """One step of a GRU (Cho et al. 2014), with the reset gate behind the product, as torch and cuDNN have it.
+
+    r, z = σ(…) of the first two blocks of both sums, n = tanh(x's third block + r ⊙ h's third block); then
+    h' = (1 - z) ⊙ n + z ⊙ h.
+
+    Args:
+        parameters: with three blocks of rows: r, z, n.
+        X: n_samples × n_in, finite.
+        state: (h,), n_samples × n_hidden.
+
+    Returns:
+        (h',), n_samples × n_hidden.
+
+    Raises:
+        ValueError: parameters, X or state have shapes that do not fit; X is not finite.
+    """
+    _check_step("gru", parameters, X, state)
+    new_h = []
+    for (_, z, n, _), h in zip(_gru_gates(parameters, X, state), state[0], strict=True):
+        new_h.append([(1 - z_k) * n_k + z_k * h_k for z_k, n_k, h_k in zip(z, n, h, strict=True)])
+    return (new_h,)
+
+
+def _gru_gates(parameters: Parameters, X: Matrix, state: State) -> list[list[Vector]]:
+    """r, z, n of each sample, and what r was multiplied with: W_hn h + b_hn."""
+    gates = []
+    for from_x, from_h in zip(*_sums(parameters, X, state[0]), strict=True):
+        (r_x, z_x, n_x), (r_h, z_h, n_h) = _blocks(from_x, 3), _blocks(from_h, 3)
+        r, z = _sigmoids(list(map(add, r_x, r_h))), _sigmoids(list(map(add, z_x, z_h)))
+        n = [math.tanh(a + r_k * b) for a, r_k, b in zip(n_x, r, n_h, strict=True)]
+        gates.append([r, z, n, n_h])
+    return gates
+
+
+def _sigmoids(values: Vector) -> Vector:
+    """σ of each, written so that the exponential is never of a positive number."""
+    return [1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z)) for z in values]
+
+
+def _blocks(row: Vector, n_blocks: int) -> list[Vector]:
+    """The row cut into equal parts."""
+    size = len(row) // n_blocks
+    return [row[k * size : (k + 1) * size] for k in range(n_blocks)]
+
+
+def _affine(X: Matrix, W: Matrix, b: Vector) -> Matrix:
+    """X Wᵀ + b: each row of X with each row of W."""
+    return [[sum(map(mul, x, w)) + b_k for w, b_k in zip(W, b, strict=True)] for x in X]
+
+
+def _check_matrix(name: str, rows: Matrix, n_rows: int | None, n_columns: int | None) -> None:
+    """A non-empty list of non-empty rows of equal length; of a certain shape where one is given."""
+    if not isinstance(rows, list | tuple) or not rows:
+        raise ValueError(f"{name} must be a matrix, a non-empty list of non-empty rows, got {rows!r}")
+    if not all(isinstance(row, list | tuple) and row for row in rows):
+        raise ValueError(f"{name} must be a matrix, a non-empty list of non-empty rows, got {rows!r}")
+    if n_rows is not None and len(rows) != n_rows:
+        raise ValueError(f"{name} must have {n_rows} rows, got {len(rows)}")
+    n_columns = len(rows[0]) if n_columns is None else n_columns
+    for i, row in enumerate(rows):
+        if len(row) != n_columns:
+            raise ValueError(f"row {i} of {name} must have {n_columns} values, got {len(row)}")
+
+
+def _check_finite(name: str, rows: Matrix) -> None:
+    for i, row in enumerate(rows):
+        if not all(map(math.isfinite, row)):
+            raise ValueError(f"row {i} of {name} must hold finite numbers, got {row}")
+
+
+def _check_parameters(kind: str, parameters: Parameters) -> tuple[int, int]:
+    """n_in and n_hidden, where all four parts agree on them."""
+    _check_matrix("weight_hh", parameters.weight_hh, None, None)
+    n_hidden = len(parameters.weight_hh[0])
+    n_rows = GATES[kind] * n_hidden
+    if len(parameters.weight_hh) != n_rows:
+        raise ValueError(f"weight_hh of a {kind} must have {n_rows} rows, got {len(parameters.weight_hh)}")
+    _check_matrix("weight_ih", parameters.weight_ih, n_rows, None)
+    for name, bias in (("bias_ih", parameters.bias_ih), ("bias_hh", parameters.bias_hh)):
+        if len(bias) != n_rows:
+            raise ValueError(f"{name} of a {kind} must have {n_rows} values, got {len(bias)}")
+    return len(parameters.weight_ih[0]), n_hidden
+
+
+def _check_state(name: str, state: State, n_parts: int, n_samples: int, n_hidden: int) -> None:
+    """A tuple of one matrix, or of two for an LSTM."""
+    if not isinstance(state, tuple) or len(state) != n_parts:
+        raise ValueError(f"{name} must be a tuple of {n_parts} {'matrices' if n_parts > 1 else 'matrix'}, got {state}")
+    for part, letter in zip(state, "hc", strict=False):
+        _check_matrix(f"{letter} of {name}", part, n_samples, n_hidden)
+
+
+def _check_step(kind: str, parameters: Parameters, X: Matrix, state: State) -> None:
+    n_in, n_hidden = _check_parameters(kind, parameters)
+    _check_matrix("X", X, None, n_in)
+    _check_finite("X", X)
+    _check_state("state", state, 2 if kind == "lstm" else 1, len(X), n_hidden)
+
+
+EXPANSIONS = 20000  # of `complete`, before it gives up
+
+
+class Model(NamedTuple):
+    """A GRU with an embedding in front of it and a softmax behind it.
+
+    Attributes:
+        alphabet: its first character begins and ends a name.
+        percentiles: bits per character of real names: the k-th is above that of k % of them, for k from 1 to 99.
+        embedding: a row for each character.
+        gru: the parameters of the GRU.
+        weight: n_characters × n_hidden.
+        bias: one for each character.
+    """
+
+    alphabet: str
+    percentiles: Vector
+    embedding: Matrix
+    gru: Parameters
+    weight: Matrix
+    bias: Vector
+
+    def start(self) -> State:
+        """The state before the first character."""
+        return ([[0.0] * len(self.weight[0])],)
+
+    def step(self, state: State, character: str) -> tuple[State, Vector]:
+        """The state after a character, and log₂ of the probability of each character to come next."""
+        state = gru_cell(self.gru, [self.embedding[self.alphabet.index(character)]], state)
+        logits = [sum(map(mul, row, state[0][0])) + b for row, b in zip(self.weight, self.bias, strict=True)]
+        top = max(logits)
+        log_sum = top + math.log(sum(math.exp(v - top) for v in logits))
+        return state, [(v - log_sum) / math.log(2) for v in logits]
+
+
+def read_safetensors(file: Path) -> dict[str, Any]:
+    """Name → vector or matrix, from a file of F64 tensors. https://github.com/huggingface/safetensors#format"""
+    content = file.read_bytes()
+    (n,) = struct.unpack("<Q", content[:8])
+    header, body = json.loads(content[8 : 8 + n]), content[8 + n :]
+    tensors: dict[str, Any] = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        begin, end = entry["data_offsets"]
+        values = list(struct.unpack(f"<{math.prod(entry['shape'])}d", body[begin:end]))
+        if entry["dtype"] != "F64" or not all(map(math.isfinite, values)):
+            raise ValueError(f"{name} holds something else than finite numbers of 64 bits")
+        width = entry["shape"][-1]
+        rows = [values[i : i + width] for i in range(0, len(values), width)]
+        tensors[name] = rows if len(entry["shape"]) == 2 else values
+    return tensors
+
+
+def load(folder: Path) -> Model:
+    """The model in `folder`; ValueError where there is none."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tensors = read_safetensors(folder / "model.safetensors")
+        gru = Parameters(*(tensors[f"gru.{part}_l0"] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")))
+        parts = tensors["embedding.weight"], gru, tensors["output.weight"], tensors["output.bias"]
+        model = Model(config["alphabet"], config["percentiles"], *parts)
+        model.step(model.start(), model.alphabet[0])  # refuses sizes that do not fit
+        if not len(model.alphabet) == len(model.embedding) == len(model.weight):
+            raise ValueError("the alphabet and the tensors differ in length")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise ValueError(f"{folder} holds no complete model: {error!r}") from error
+    return model
+
+
+def after(model: Model, prefix: str) -> tuple[State, Vector, float]:
+    """The state after a prefix, log₂ of what comes next, and log₂ of the prefix's own probability."""
+    state, ahead = model.step(model.start(), model.alphabet[0])
+    total = 0.0
+    for character in prefix:
+        total += ahead[model.alphabet.index(character)]
+        state, ahead = model.step(state, character)
+    return state, ahead, total
+
+
+def bits(model: Model, name: str) -> float:
+    """Bits per character of a name, its end counted as one more character."""
+    _, ahead, total = after(model, name)
+    return -(total + ahead[0]) / (len(name) + 1)
+
+
+def generate(model: Model, rng: Random, prefix: str = "", temperature: float = 0.7) -> str:
+    """A name drawn character by character, in proportion to p^(1 / temperature); of 30 characters at most."""
+    state, ahead, _ = after(model, prefix)
+    name = prefix
+    while len(name) < 30:
+        top = max(ahead)
+        weights = [2 ** ((v - top) / temperature) for v in ahead]
+        (character,) = rng.choices(model.alphabet, weights)
+        if character == model.alphabet[0]:
+            break
+        name += character
+        state, ahead = model.step(state, character)
+    return name
+
+
+def complete(model: Model, prefix: str, count: int) -> list[tuple[str, float]]:
+    """The `count` most probable names that begin with `prefix`, each with its probability given the prefix.
+
+    Best first: the most probable beginning so far is lengthened by one character, until enough of those on top are
+    whole names. A longer name is never more probable than its beginning, so none is missed.
+    """
+    state, ahead, _ = after(model, prefix)
+    heap: list[Any] = [(0.0, prefix, state, ahead)]
+    found = []
+    for _ in range(EXPANSIONS):
+        cost, name, state, ahead = heapq.heappop(heap)
+        if name.endswith(model.alphabet[0]):
+            found.append((name[:-1], 2**-cost))
+            if len(found) == count:
+                break
+            continue
+        if state is None:  # not looked at until now
+            state, ahead, _ = after(model, name)
+        for character, log_p in zip(model.alphabet, ahead, strict=True):
+            heapq.heappush(heap, (cost - log_p, name + character, None, None))
+    return found
+
+
+def verdict(model: Model, name: str) -> tuple[float, int]:
+    """Bits per character, and how many of 100 real names take fewer."""
+    found = bits(model, name)
+    return found, sum(found > limit for limit in model.percentiles)
+
+
+def checked(model: Model, name: str) -> str:
+    """The name in small letters; ValueError where a character is not in the alphabet."""
+    lower = name.strip().lower()
+    unknown = sorted(set(lower) - set(model.alphabet[1:]))
+    if unknown:
+        raise ValueError(f"{name!r} has {', '.join(map(repr, unknown))}; the letters known are {model.alphabet[1:]}")
+    return lower
+
+
+def number(least: int) -> Any:
+    """What argparse takes for a count or a percentage."""
+
+    def convert(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        return int(text)
+
+    return convert
+
+
+def positive(text: str) -> float:
+    """What argparse takes for a temperature."""
+    if not 0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return float(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    whole = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    whole.add_argument("--model", type=Path, default=Path(__file__).parent, metavar="FOLDER", help="where the model is")
+    commands = whole.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("generate", help="made-up names")
+    making.add_argument("--count", type=number(1), default=10)
+    making.add_argument("--seed", type=int, default=0)
+    making.add_argument("--start", default="", help="letters to begin with")
+    making.add_argument(
+        "--temperature", type=positive, default=0.7, help="1: as learned; below: more usual (default: 0.7)"
+    )
+    completing = commands.add_parser("complete", help="the most probable names with a beginning")
+    completing.add_argument("prefix")
+    completing.add_argument("--count", type=number(1), default=5)
+    scoring = commands.add_parser("score", help="how strange names are")
+    scoring.add_argument("names", nargs="*", help="none: one name on each line of standard input")
+    scoring.add_argument("--strange", type=number(1), default=99, metavar="PERCENT", help="limit (default: 99)")
+    return whole
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0: fine; 1: a name is strange; 2: bad input, told in one sentence."""
+    command_line = parser()
+    given = command_line.parse_args(arguments)
+    try:
+        model = load(given.model)
+        if given.command == "generate":
+            rng, start = Random(given.seed), checked(model, given.start)
+            for _ in range(given.count):
+                print(generate(model, rng, start, given.temperature))
+        elif given.command == "complete":
+            for name, p in complete(model, checked(model, given.prefix), given.count):
+                print(f"{name:12} {p:.4f}")
+        else:
+            names = given.names or [line for line in sys.stdin.read().splitlines() if line.strip()]
+            strange = 0
+            for name in [checked(model, name) for name in names]:
+                found, percent = verdict(model, name)
+                is_strange = percent >= given.strange
+                strange += is_strange
+                said = f"more than {percent} of 100 real names" + (": strange" if is_strange else "")
+                print(f"{name:12} {found:.2f} bits per character, {said}")
+            return int(strange > 0)
+    except ValueError as error:
+        command_line.error(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
