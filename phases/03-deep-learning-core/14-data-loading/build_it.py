@@ -363,7 +363,7 @@ def shuffle_buffer(stream: Iterable[Any], buffer_size: int, seed: int) -> Iterat
     Args:
         stream: any length.
         buffer_size: how many samples are held.
-        seed: of the `random.Random` that chooses, as in torch's Shuffler.
+        seed: of the `random.Random` whose randrange chooses a place in the buffer, while it is emptied as well.
 
     Raises:
         ValueError: buffer_size is below 1.
@@ -456,7 +456,10 @@ class DataLoader:
         self.epoch, self.batch = self.epoch + 1, 0
 
     def state_dict(self) -> dict[str, int]:
-        """What it takes to go on elsewhere: how many batches of which epoch were handed out, and of what."""
+        """What it takes to go on elsewhere: "epoch", and "batch", how many of its batches were handed out.
+
+        And what tells that the state is of this loader: the "length" of the dataset, and the "seed".
+        """
         return {"length": len(self.dataset), "seed": self.seed, "epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
