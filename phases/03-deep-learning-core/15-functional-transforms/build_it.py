@@ -924,13 +924,7 @@ def _without_dead_code(program: _Program) -> _Program:
 
 @dataclass(frozen=True)
 class Equation:
-    """One line of a jaxpr.
-
-    Attributes:
-        output: a variable with its type, such as "b:f64[3]".
-        primitive: its name, and its parameters where it has some.
-        inputs: variables without their types, and constants.
-    """
+    """One line of a jaxpr: output "b:f64[3]", primitive "sin" (with its parameters, if any), inputs ["a"]."""
 
     output: str
     primitive: str
@@ -939,13 +933,7 @@ class Equation:
 
 @dataclass(frozen=True)
 class Jaxpr:
-    """A recorded program, to read.
-
-    Attributes:
-        inputs: variables with their types.
-        equations: in the order of execution.
-        outputs: variables without their types, and constants.
-    """
+    """A recorded program, to read: inputs with their types, equations in order, outputs (variables or constants)."""
 
     inputs: list[str]
     equations: list[Equation]
@@ -984,7 +972,7 @@ def make_jaxpr(f: Function) -> Function:
     return run
 
 
-def _with_params(step: _Step) -> str:
+def _with_params(step: Any) -> str:  # given
     """The name of the primitive, and its parameters."""
     params = " ".join(f"{key}={value}".replace(" ", "") for key, value in step.params.items())
     return f"{step.name}[{params}]" if params else step.name
