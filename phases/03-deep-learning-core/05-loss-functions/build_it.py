@@ -569,7 +569,7 @@ def _distance(a: Vector, b: Vector) -> tuple[float, Vector]:
 def info_nce(
     queries: Matrix, keys: Matrix, *, temperature: float, reduction: str = "mean", upstream: float | Vector = 1.0
 ) -> tuple[float | Vector, tuple[Matrix, Matrix]]:
-    """Which key is mine? The cross-entropy of cos(query i, key j) / τ with the label i (van den Oord et al. 2018).
+    """Which key is mine? The cross-entropy of cos(query i, key j) / τ with the label i (InfoNCE, as in SimCLR).
 
     Key i is the positive of query i; the keys of the other samples are its negatives.
 
