@@ -163,13 +163,7 @@ def conv2d_backward(
     """The gradients of `conv2d`: each product of the forward pass hands its output's gradient to its two factors.
 
     Args:
-        x: as in `conv2d`.
-        weight: as in `conv2d`.
-        upstream: g = dL/dy, with the shape of the output.
-        stride: as in `conv2d`.
-        padding: as in `conv2d`.
-        dilation: as in `conv2d`.
-        groups: as in `conv2d`.
+        upstream: g = dL/dy, with the shape of the output; all others as in `conv2d`.
 
     Raises:
         ValueError: as `conv2d`, or `upstream` has another shape than the output.
@@ -399,12 +393,7 @@ def max_pool2d_backward(
     """dL/dx of `max_pool2d`: each window hands its gradient to the one number that won it; shares of several add up.
 
     Args:
-        x: as in `max_pool2d`.
-        kernel_size: as in `max_pool2d`.
-        upstream: g = dL/dy, with the shape of the output.
-        stride: as in `max_pool2d`.
-        padding: as in `max_pool2d`.
-        dilation: as in `max_pool2d`.
+        upstream: g = dL/dy, with the shape of the output; all others as in `max_pool2d`.
 
     Raises:
         ValueError: as `max_pool2d`, or `upstream` has another shape than the output.
@@ -457,12 +446,8 @@ def avg_pool2d_backward(
     """dL/dx of `avg_pool2d`: every number of a window gets an equal share of the window's gradient.
 
     Args:
-        x: as in `avg_pool2d`; only its shape matters.
-        kernel_size: as in `avg_pool2d`.
-        upstream: g = dL/dy, with the shape of the output.
-        stride: as in `avg_pool2d`.
-        padding: as in `avg_pool2d`.
-        count_include_pad: as in `avg_pool2d`.
+        x: only its shape matters.
+        upstream: g = dL/dy, with the shape of the output; all others as in `avg_pool2d`.
 
     Raises:
         ValueError: as `avg_pool2d`, or `upstream` has another shape than the output.
@@ -491,7 +476,7 @@ def adaptive_avg_pool2d_backward(x: Images, output_size: Pair, upstream: Images)
     """dL/dx of `adaptive_avg_pool2d`.
 
     Args:
-        x: as in `adaptive_avg_pool2d`; only its shape matters.
+        x: only its shape matters.
         output_size: as in `adaptive_avg_pool2d`.
         upstream: g = dL/dy, with the shape of the output.
 
@@ -560,12 +545,12 @@ def _shares(x: Images, rows: Windows, columns: Windows, area: int | None, upstre
     return to_x
 
 
-def _planes(images: Images) -> list[Matrix]:  # given
+def _planes(images: list[Any]) -> list[Any]:  # given
     """The channels of all samples, one after the other."""
     return [plane for image in images for plane in image]
 
 
-def _flat(rows: Matrix) -> Vector:  # given
+def _flat(rows: list[Any]) -> list[Any]:  # given
     """Row after row."""
     return [v for row in rows for v in row]
 

@@ -130,7 +130,8 @@ def initial(rng: Random, *, convolutional: bool) -> Network:
 
 def train(twin: ModuleType, samples: Samples, rate: float, *, convolutional: bool) -> tuple[Network, list[float]]:
     """The network and the loss of each step, by Adam; the learning rate falls linearly to 0."""
-    rng, losses = Random(SEED), []
+    rng = Random(SEED)
+    losses: list[float] = []
     network = initial(rng, convolutional=convolutional)
     m, v = ({name: zeros(p) for name, p in network.parameters.items()} for _ in range(2))
     x, labels = samples

@@ -47,6 +47,9 @@ def dot(a, b):
     return sum(v * w for v, w in zip(flat(a), flat(b), strict=True))
 
 
+DIGITS = ship_it.digits()
+
+
 def plane(*rows):
     """One sample of one channel."""
     return [[[[float(v) for v in row] for row in rows]]]
@@ -227,7 +230,7 @@ def test_sizes_by_hand(build_it, use_it):
 
 
 @given(st.tuples(*(st.integers(low, high) for low, high in ((1, 12), (1, 5), (1, 4), (0, 3), (1, 3)))))
-@examples(40)
+@examples(25)
 def test_output_size(build_it, use_it, arguments):
     size, kernel, _, padding, dilation = arguments
     if dilation * (kernel - 1) + 1 > size + 2 * padding:
@@ -422,7 +425,7 @@ def test_special_convolutions_are_known_layers(build_it, use_it):
 
 
 @given(poolings(), pairs(1, 2))
-@examples(40)
+@examples(30)
 def test_max_pooling(build_it, use_it, case, dilation):
     x, kernel, options, seed = case
     least = [d * (k - 1) + 1 for k, d in zip(both(kernel), both(dilation), strict=True)]
@@ -439,7 +442,7 @@ def test_max_pooling(build_it, use_it, case, dilation):
 
 
 @given(poolings(), st.booleans())
-@examples(30)
+@examples(20)
 def test_average_pooling(build_it, use_it, case, counted):
     x, kernel, options, seed = case
     results = []
@@ -659,7 +662,7 @@ def test_training_in_step(build_it, use_it, monkeypatch):
     """Parameters and losses after 1 and 10 steps, from the same start and the same batches."""
     monkeypatch.setattr(ship_it, "EPOCHS", 1)
     monkeypatch.setattr(ship_it, "BATCH_SIZE", 4)
-    images, labels = ship_it.digits()[0]
+    images, labels = DIGITS[0]
     for n in (4, 40):
         results = []
         for twin in (build_it, use_it):
@@ -673,10 +676,10 @@ def test_the_predictor_agrees_with_the_network(build_it, tmp_path, monkeypatch, 
     network = ship_it.initial(Random(0), convolutional=True)
     network.parameters["conv.bias"] = gauss((8,), 1)
     network.parameters["out.bias"] = gauss((10,), 2)
-    ship_it.write(network, ship_it.digits()[1], tmp_path)
+    ship_it.write(network, DIGITS[1], tmp_path)
     monkeypatch.setattr(predict, "load", lambda load=predict.load: load(tmp_path))
     assert predict.main(["--json", str(tmp_path / "three.csv")]) == 0
-    images = ship_it.digits()[1][0][:3]
+    images = DIGITS[1][0][:3]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     logits = network.logits(build_it, images)
     biases = network.parameters["out.bias"]
@@ -694,7 +697,7 @@ def test_the_predictor_agrees_with_the_network(build_it, tmp_path, monkeypatch, 
 def test_the_predictor_on_the_command_line(build_it, tmp_path):
     assert build_it.conv_output_size(8, 3, 1, 1) == 8  # what predict.py counts on
     network = ship_it.initial(Random(0), convolutional=True)
-    ship_it.write(network, ship_it.digits()[1], tmp_path)
+    ship_it.write(network, DIGITS[1], tmp_path)
 
     def run(text, *arguments):
         command = [sys.executable, "-I", "-S", "-B", "predict.py", *arguments]
