@@ -68,7 +68,7 @@ def dropout(X: Matrix, mask: Mask, *, p: float = 0.5, training: bool = True) -> 
 
 
 def dropout_backward(upstream: Matrix, mask: Mask, *, p: float = 0.5, training: bool = True) -> Matrix:
-    """torch.ops.aten.native_dropout_backward, which autograd calls."""
+    """torch.ops.aten.native_dropout_backward, which autograd calls on a GPU; on a CPU a product does it."""
     g = _matrix("upstream", upstream)
     _probability(p)
     if not training:
