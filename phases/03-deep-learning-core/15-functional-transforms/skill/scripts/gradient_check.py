@@ -510,6 +510,8 @@ def report(problem, result):
             if found["verdict"] == "kink":
                 text = f"slopes {found['low']:.6g} and {found['high']:.6g} on its sides"
                 lines.append(f"kink at {problem.paths[i]}: {text}; {found['given']:.6g} lies between, which is fine")
+        if not result["status"] and not any(problem.given):
+            lines.append("note: the gradient is 0 here, and zeros agree with zeros: choose another point")
     lines += [f"WRONG  {finding}" for finding in result["findings"]]
     return [*lines, "the gradient is wrong" if result["status"] else "the gradient is right"]
 
