@@ -6,8 +6,9 @@
     python names.py score emma xqzt                 bits per character, and whether that is strange for a name
     python names.py score < column.txt              the same for each line; exit code 1 where one is strange
 
-Names are in the letters a to z; capitals count as small letters. The network has read first names given in the United
-States in 2018, so a name that is common elsewhere may be strange to it.
+Names are in the letters a to z; capitals count as small letters, and accents are dropped. A name with any other
+character is not scored, and counts as strange. The network has read first names given in the United States in 2018, so
+a name that is common elsewhere may be strange to it.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import json
 import math
 import struct
 import sys
+import unicodedata
 from operator import mul
 from pathlib import Path
 from random import Random
@@ -153,13 +155,33 @@ def verdict(model: Model, name: str) -> tuple[float, int]:
     return found, sum(found > limit for limit in model.percentiles)
 
 
-def checked(model: Model, name: str) -> str:
-    """The name in small letters; ValueError where a character is not in the alphabet."""
-    lower = name.strip().lower()
-    unknown = sorted(set(lower) - set(model.alphabet[1:]))
-    if unknown:
-        raise ValueError(f"{name!r} has {', '.join(map(repr, unknown))}; the letters known are {model.alphabet[1:]}")
+def plain(name: str) -> str:
+    """Small letters without accents."""
+    apart = unicodedata.normalize("NFKD", name.strip().lower())
+    return "".join(character for character in apart if not unicodedata.combining(character))
+
+
+def unknown(model: Model, name: str) -> str:
+    """The characters that the model does not know, for a message; empty where it knows all."""
+    return ", ".join(map(repr, sorted(set(name) - set(model.alphabet[1:]))))
+
+
+def checked(model: Model, beginning: str) -> str:
+    """It in small letters; ValueError where a character is not in the alphabet."""
+    lower = plain(beginning)
+    if others := unknown(model, lower):
+        raise ValueError(f"{beginning!r} has {others}; the letters known are {model.alphabet[1:]}")
     return lower
+
+
+def report(model: Model, name: str, limit: int) -> tuple[str, bool]:
+    """A line about a name, and whether it is strange."""
+    lower = plain(name)
+    if others := unknown(model, lower):
+        return f"{lower:12} not scored, as it has {others}: strange", True
+    found, percent = verdict(model, lower)
+    said = f"{lower:12} {found:.2f} bits per character, more than {percent} of 100 real names"
+    return (f"{said}: strange", True) if percent >= limit else (said, False)
 
 
 def number(least: int) -> Any:
@@ -216,14 +238,11 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{name:12} {p:.4f}")
         else:
             names = given.names or [line for line in sys.stdin.read().splitlines() if line.strip()]
-            strange = 0
-            for name in [checked(model, name) for name in names]:
-                found, percent = verdict(model, name)
-                is_strange = percent >= given.strange
-                strange += is_strange
-                said = f"more than {percent} of 100 real names" + (": strange" if is_strange else "")
-                print(f"{name:12} {found:.2f} bits per character, {said}")
-            return int(strange > 0)
+            if not names:
+                raise ValueError("expected one name or more, got none")
+            reports = [report(model, name, given.strange) for name in names]
+            print(*(line for line, _ in reports), sep="\n")
+            return int(any(strange for _, strange in reports))
     except ValueError as error:
         command_line.error(str(error))
     return 0

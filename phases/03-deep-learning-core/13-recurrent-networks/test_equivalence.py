@@ -595,6 +595,8 @@ MESSAGES = {  # a message names the argument, what was expected and what came, i
     "initialize, kind": r"kind .*rnn_tanh, rnn_relu, gru, lstm.*'rnn'",
     "rnn_cell_backward, to_state": r"to_state .*\b2\b.*\b1\b",
     "lstm_cell_backward, to_state": r"to_state .*\b2\b",
+    "lstm_cell, bias_ih": r"bias_ih .*\b8\b.*\b1\b",
+    "lstm_cell, bias_hh": r"bias_hh .*\b8\b.*\b1\b",
     "gru_cell_backward, to_state": r"to_state .*\b1\b.*\b2\b",
 }
 
@@ -698,14 +700,19 @@ def test_the_command_line(build_it, folder, capsys, monkeypatch):
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert names.main([*base, "score", "--strange", "1", "emma"]) == 1
     assert "strange" in capsys.readouterr().out
+    assert names.main([*base, "score", "j3n"]) == 1
+    assert "not scored, as it has '3': strange" in capsys.readouterr().out
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "percentiles": [99.0] * 99}))
-    monkeypatch.setattr("sys.stdin", io.StringIO("Emma\n\n ava \n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("Emma\n\n Zoë \n"))
     assert names.main([*base, "score"]) == 0
     out = capsys.readouterr().out
-    assert out.count("more than 0 of 100") == 2 and "ava" in out
+    with pytest.raises(SystemExit):
+        names.main([*base, "score"])
+    assert "got none" in capsys.readouterr().err
+    assert out.count("more than 0 of 100") == 2 and "\nzoe " in out
     refused = {
-        "'3'": ["score", "j3n"],
+        "'3'": ["generate", "--start", "j3n"],
         "'-'": ["complete", "a-b"],
         "is below 1": ["generate", "--count", "0"],
         "is not above 0": ["generate", "--temperature", "0"],
