@@ -139,7 +139,7 @@ def test_no_tolerance_at_all(build_it, use_it):
     some.seeds(),
     st.sampled_from([0.0, 1e-6, 1e-3, 0.5]),
 )
-@examples(15)
+@examples(12)
 def test_the_check_on_random_functions(build_it, use_it, x, seed, fault):
     """A sum of sines and products, its gradient by hand, and a fault of random size in one entry."""
     rng = Random(seed)
@@ -458,11 +458,9 @@ EARLY = {  # what fails before the last two checks, which need more steps than S
     "WithTanh": [],
     "WithBatchNorm": [],
     "B": ["gradient"],
-    "C": ["dead units", "without gradient", "update ratio"],
     "D": ["units alike", "without gradient"],
     "E": ["samples apart"],
     "J": ["inputs", "saturated units", "growth through depth"],
-    "K": ["samples apart"],
     "M": ["without gradient", "gradient"],
     "N": ["gradient"],
 }
@@ -479,6 +477,7 @@ def test_the_checklist_says_what_it_expects(build_it, use_it, frameworks):
     assert build_it.CHECKLIST == use_it.CHECKLIST
     for found in findings(frameworks, "C", **SHORT):
         assert [finding.check for finding in found] == list(build_it.CHECKLIST)
+        assert failed(found)[:3] == ["dead units", "without gradient", "update ratio"]
         for finding in found:
             low, high, look_at = build_it.CHECKLIST[finding.check]
             assert (finding.at_least, finding.at_most, finding.look_at) == (low, high, look_at)
@@ -495,9 +494,9 @@ def test_no_false_alarm(frameworks):
 
 
 def test_the_symptoms_that_ship(build_it, frameworks, tmp_path, monkeypatch):
-    """Every number of the prompt is one that `diagnose` measured; two networks stand for all."""
+    """Every number of the prompt is one that `diagnose` measured; one network stands for all."""
     monkeypatch.setattr(ship_it, "HEALTHY", ())
-    monkeypatch.setattr(ship_it, "FAULTS", {"J": "raw", "F": "uphill"})
+    monkeypatch.setattr(ship_it, "FAULTS", {"F": "uphill"})
     results = ship_it.ship(build_it, tmp_path)
     text = (tmp_path / "debug-a-network.md").read_text(encoding="utf-8")
     shipped = json.loads((tmp_path / "symptoms.json").read_text(encoding="utf-8"))
@@ -505,9 +504,9 @@ def test_the_symptoms_that_ship(build_it, frameworks, tmp_path, monkeypatch):
     measured = {f.check: f.measured if math.isfinite(f.measured) else None for f in found}
     assert_equivalent(shipped["F"]["measured"], measured, names=("symptoms.json", "diagnose"))
     assert shipped["F"]["failed"] == failed(found)
-    assert "| raw | inputs 711, saturated units 0.99, " in text and "{{" not in text
+    assert "| uphill | one batch 270, held-out loss nan |" in text and "{{" not in text
     assert "Of 0 healthy networks, 0 fail a check." in text
-    assert results["of them, with a check that fails"] == results["networks with a fault"] == 2
+    assert results["of them, with a check that fails"] == results["networks with a fault"] == 1
 
 
 def run_prompt(up_to, **changed):
