@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from phases.deep_learning_core.neural_network_toolkit import build_it
+from phases.deep_learning_core.optimizers import build_it as optimizers
 from torch import nn
 
 from shared.data import load_images
@@ -166,8 +167,8 @@ def measure(take: Callable[[], list[float]], n_threads: int) -> tuple[float, lis
         return clock() - began, losses
 
 
-def ladder(rows: list[list[float]], labels: list[int]) -> list[dict[str, Any]]:
-    """Samples per second of every rung."""
+def ladder(rows: list[list[float]], labels: list[int], with_threads: bool) -> list[dict[str, Any]]:
+    """Samples per second of every rung; `with_threads` also of those that share the work between two threads."""
     start = build_it.initialize(SIZES, Random(SEED))
     order = build_it.batches(len(rows), BATCH_SIZE, Random(SEED))[:100]
     batches = [([rows[i] for i in batch], [labels[i] for i in batch]) for batch in order]
@@ -183,6 +184,7 @@ def ladder(rows: list[list[float]], labels: list[int]) -> list[dict[str, Any]]:
         ("PyTorch, float32", float32, 1, 100, torch_rung(start, batches, torch.float32)),
         ("PyTorch, float32, 2 threads", float32, 2, 100, torch_rung(start, batches, torch.float32)),
     ]
+    rungs = [rung for rung in rungs if with_threads or rung[2] == 1]
     seconds = [float("inf")] * len(rungs)
     for _ in range(ROUNDS):
         losses = {}
@@ -199,6 +201,35 @@ def ladder(rows: list[list[float]], labels: list[int]) -> list[dict[str, Any]]:
         {"name": name, "dtype": numbers, "threads": n_threads, "samples_per_second": n * BATCH_SIZE / took}
         for (name, numbers, n_threads, n, _), took in zip(rungs, seconds, strict=True)
     ]
+
+
+def small_costs() -> dict[str, dict[str, float]]:
+    """Processor seconds of one call on arrays of one number, and of one step of Adam in two lessons."""
+    array, tensor, n_calls = np.ones(1), torch.ones(1), 10_000
+    parameters, settings = build_it.initialize(SIZES, Random(SEED)), build_it.Adam()
+    nested, moments = (
+        [*parameters.weights, *parameters.biases],
+        build_it.start(parameters, settings, 1, Random()).moments,
+    )
+
+    def fastest(take: Callable[[], object]) -> float:
+        seconds = []
+        for _ in range(ROUNDS):
+            began = time.process_time()
+            take()
+            seconds.append(time.process_time() - began)
+        return min(seconds)
+
+    return {
+        "seconds_of_a_call": {
+            "NumPy": fastest(lambda: [np.add(array, array) for _ in range(n_calls)]) / n_calls,
+            "PyTorch": fastest(lambda: [torch.add(tensor, tensor) for _ in range(n_calls)]) / n_calls,
+        },
+        "seconds_of_adam": {
+            "optimizers": fastest(lambda: optimizers.Adam().step(nested, nested)),
+            "build_it": fastest(lambda: build_it.step(settings, parameters, parameters, moments, 1)),
+        },
+    }
 
 
 def epoch(rows: list[list[float]], labels: list[int], test: Batch) -> dict[str, Any]:
@@ -242,6 +273,7 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-epoch", action="store_true", help="keep the epoch that speed.json has")
+    parser.add_argument("--threads", action="store_true", help="also with 2 threads: only where nothing else runs")
     options = parser.parse_args()
     grey = [level / 255 for level in range(256)]
     data = []
@@ -257,7 +289,8 @@ def main() -> None:
         "sizes": SIZES,
         "batch_size": BATCH_SIZE,
         "share_of_pixels_not_0": n_dark / (len(train[0]) * SIZES[0]),
-        "rungs": ladder(*train),
+        "rungs": ladder(*train, options.threads),
+        **small_costs(),
     }
     for rung in found["rungs"]:
         print(f"{rung['name']:32} {rung['samples_per_second']:10,.0f} samples a second", flush=True)

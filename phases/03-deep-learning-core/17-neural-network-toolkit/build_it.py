@@ -335,7 +335,7 @@ def train(run: Run, X: Matrix, labels: list[int], n_steps: int) -> tuple[Run, Ve
     Raises:
         ValueError: parameters, X or labels that are bad as in `loss_and_gradients`, anywhere in them; an n_steps that
             is no integer of at least 0; a position beyond the epoch's batches; or a loss, gradient or parameter that
-            is no longer finite: the message says at which step.
+            is no longer finite: the message begins with the step, as in "step 42: ".
     """
     _check_run(run)
     _check_matrix("X", X, len(run.parameters.weights[0]))
@@ -400,8 +400,8 @@ def load(stem: str | Path) -> Run:
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: one that is damaged, or tensors that are not those the JSON was written with; the message names
-            the file.
+        ValueError: one that is damaged or holds no good run, or tensors that are not those the JSON was written with;
+            the message names both files.
     """
     file = Path(f"{stem}.safetensors")
     try:

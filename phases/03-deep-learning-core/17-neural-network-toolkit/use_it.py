@@ -12,6 +12,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+import torch._dynamo  # torch imports it with its first optimizer: better now than in the first step
 from phases.deep_learning_core.weight_initialization.use_it import kaiming_normal, xavier_uniform
 from torch import Tensor, nn
 from torch.nn import functional
