@@ -166,6 +166,7 @@ def ship(twin: ModuleType, folder: Path) -> dict[str, Any]:
     noise = ["".join(rng.choices(ALPHABET[1:], k=len(name))) for name in held_out[:N_SPOILT]]
     same, everything = counted(seen, held_out), counted(training, held_out)
     results = {
+        "numbers in the network": sum(len(part) * (len(part[0]) if isinstance(part[0], list) else 1) for part in model),
         "names the network learned from": len(seen),
         "bits per character of a batch, first step": history[0],
         "the same, mean of the last 20 steps": sum(history[-20:]) / 20,

@@ -550,6 +550,12 @@ REFUSED = {
     "lstm_cell_backward, X": lambda twin: twin.lstm_cell_backward(ones(twin, "lstm"), [[1.0]], H2 * 2, H2 * 2),
     "gru_cell, weight_ih": lambda twin: twin.gru_cell(replace(ones(twin, "gru"), weight_ih=[[1.0, 1.0]]), X2, H2),
     "gru_cell, weight_hh": lambda twin: twin.gru_cell(replace(ones(twin, "gru"), weight_hh=[[1.0, 1.0]]), X2, H2),
+    "gru_cell, weight_ih ragged": lambda twin: twin.gru_cell(
+        replace(ones(twin, "gru"), weight_ih=[[1.0, 1.0]] * 5 + [[1.0]]), X2, H2
+    ),
+    "gru_cell, weight_hh ragged": lambda twin: twin.gru_cell(
+        replace(ones(twin, "gru"), weight_hh=[[1.0, 1.0]] * 5 + [[1.0]]), X2, H2
+    ),
     "gru_cell, weight_hh empty": lambda twin: twin.gru_cell(replace(ones(twin, "gru"), weight_hh=[]), X2, H2),
     "gru_cell, X": lambda twin: twin.gru_cell(ones(twin, "gru"), [[1.0]], H2),
     "gru_cell_backward, X": lambda twin: twin.gru_cell_backward(ones(twin, "gru"), [[1.0]], H2, H2),
@@ -559,6 +565,10 @@ REFUSED = {
     "forward, one step is a matrix": lambda twin: twin.forward("gru", ones(twin, "gru"), X2),
     "forward, steps of different sizes": lambda twin: twin.forward("gru", ones(twin, "gru"), [X2, X2 * 2]),
     "forward, NaN": lambda twin: twin.forward("gru", ones(twin, "gru"), [X2, [[1.0, NAN]]]),
+    "forward, NaN in the padding": lambda twin: twin.forward(
+        "gru", ones(twin, "gru"), [X2 * 2, [[1.0, 1.0], [1.0, NAN]]], None, [2, 1]
+    ),
+    "forward, one vector": lambda twin: twin.forward("gru", ones(twin, "gru"), [1.0, 2.0]),
     "forward, features": lambda twin: twin.forward("gru", ones(twin, "gru"), [[[1.0]]]),
     "forward, state": lambda twin: twin.forward("gru", ones(twin, "gru"), [X2], ([[0.0]],)),
     "forward, state of more samples": lambda twin: twin.forward("gru", ones(twin, "gru"), [X2], (H2[0] * 2,)),
@@ -574,6 +584,7 @@ REFUSED = {
     "backward, a state is missing": lambda twin: bptt(twin, states=[H2, H2]),
     "backward, a state of another size": lambda twin: bptt(twin, states=[H2, H2, ([[0.0]],)]),
     "backward, lengths": lambda twin: bptt(twin, lengths=[1]),
+    "backward, lengths too many": lambda twin: bptt(twin, lengths=[2, 2]),
     "backward, no x": lambda twin: bptt(twin, x=[]),
     "backward, to_outputs short": lambda twin: bptt(twin, [X2]),
     "backward, to_outputs of another size": lambda twin: bptt(twin, [X2, [[1.0]]]),
@@ -595,6 +606,8 @@ MESSAGES = {  # a message names the argument, what was expected and what came, i
     "initialize, kind": r"kind .*rnn_tanh, rnn_relu, gru, lstm.*'rnn'",
     "rnn_cell_backward, to_state": r"to_state .*\b2\b.*\b1\b",
     "lstm_cell_backward, to_state": r"to_state .*\b2\b",
+    "gru_cell, weight_ih": r"weight_ih .*\b6\b.*\b1\b",
+    "gru_cell, weight_hh": r"weight_hh .*\b6\b.*\b1\b",
     "lstm_cell, bias_ih": r"bias_ih .*\b8\b.*\b1\b",
     "lstm_cell, bias_hh": r"bias_hh .*\b8\b.*\b1\b",
     "gru_cell_backward, to_state": r"to_state .*\b1\b.*\b2\b",
