@@ -640,6 +640,29 @@ def test_threads_end_with_the_loop(build_it):
     assert not any(thread.is_alive() for thread in own)
 
 
+def test_a_loop_that_is_left_waits_for_nobody(build_it):
+    """Batch 1 is being made when the loop ends: it is not waited for, and those behind it are not made any more."""
+    begun, go_on, finished, threads = threading.Event(), threading.Event(), [], set()
+
+    def collate(samples):
+        threads.add(threading.current_thread())
+        if samples == [1]:
+            begun.set()
+            go_on.wait(5)
+        finished.append(samples)
+        return samples
+
+    loader = build_it.DataLoader(range(9), lambda epoch: [[i] for i in range(9)], collate, num_workers=1)
+    batches = iter(loader)
+    assert next(batches) == [0] and begun.wait(5)
+    batches.close()
+    assert finished == [[0]]
+    go_on.set()
+    for thread in threads:
+        thread.join(5)
+    assert finished == [[0], [1]]
+
+
 class Broken:
     """A dataset whose sample 3 cannot be read."""
 
