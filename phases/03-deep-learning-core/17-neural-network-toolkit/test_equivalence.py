@@ -292,6 +292,17 @@ def test_train(build_it, use_it, name, n_steps):
     assert_equivalent(*found)
 
 
+@pytest.mark.parametrize("batch_size", [1, N, 100])
+def test_train_one_row_at_a_time_and_all_at_once(build_it, use_it, batch_size):
+    found = []
+    for twin in (build_it, use_it):
+        run, X, labels = run_and_data(twin, "adam")
+        run = twin.start(run.parameters, run.optimizer, batch_size, Random(0))
+        found.append(twin.train(run, X, labels, 3))
+    assert_equivalent(*found)
+    assert found[0][0].position == (3 if batch_size == 1 else 1)
+
+
 def test_start(build_it, use_it):
     runs = []
     for twin in (build_it, use_it):
