@@ -399,7 +399,8 @@ def diagnose(  # data come in pairs
         One finding for each entry of CHECKLIST.
 
     Raises:
-        ValueError: samples and classes differ in number, there are none, or `batch_size` is above their number.
+        ValueError: samples and classes differ in number, there are none, or `batch_size` is above their number; `y` has
+            fewer than two classes, or lacks one of `y_held_out`.
     """
     for rows, labels in ((X, y), (X_held_out, y_held_out)):
         _check_matrix(rows)
@@ -407,6 +408,8 @@ def diagnose(  # data come in pairs
             raise ValueError(f"{len(rows)} samples need as many classes, got {len(labels)}")
     if not 1 <= batch_size <= len(X):
         raise ValueError(f"batch_size must be from 1 to {len(X)}, got {batch_size}")
+    if len(set(y)) < 2 or not set(y_held_out) <= set(y):
+        raise ValueError(f"y must have two classes or more, and all of y_held_out, got {set(y)} and {set(y_held_out)}")
     some, labels = X[:batch_size], y[:batch_size]
     n_classes = max(y) + 1
     log_n = expected_initial_loss(n_classes)

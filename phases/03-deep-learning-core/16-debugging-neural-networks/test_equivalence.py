@@ -353,6 +353,7 @@ def test_activation_statistics_by_hand(build_it, use_it):
             "nearly": twin.activation_statistics([[1.0, 1.0 + 1e-8]], "Linear").alike,
             "dead": twin.activation_statistics([[0.0, 0.0]]),
             "edge": twin.activation_statistics([[0.9486], [0.9488]], "Tanh").saturated,  # √0.9 = 0.94868
+            "edge of a sigmoid": twin.activation_statistics([[0.0256], [0.0257]], "Sigmoid").saturated,
         }
         by_hand = {
             "relu": twin.ActivationStatistics(1.0, math.sqrt(2), 5 / 8, 1 / 4, 0.0, 1 / 2),
@@ -363,6 +364,7 @@ def test_activation_statistics_by_hand(build_it, use_it):
             "nearly": 0.0,
             "dead": twin.ActivationStatistics(0.0, 0.0, 1.0, 1.0, 0.0, 1.0),
             "edge": 0.5,
+            "edge of a sigmoid": 0.5,  # (1 - √0.9) / 2 = 0.02566
         }
         assert_equivalent(found, by_hand, **against(twin, "by hand"))
 
@@ -484,6 +486,46 @@ def test_the_checklist_says_what_it_expects(build_it, use_it, frameworks):
             assert finding.passed is (low <= finding.measured <= high)
 
 
+class Unused(networks.Script):
+    """A healthy network with a layer that nobody calls: no gradient is right for it, and a sign of a fault."""
+
+    sizes = (13, 12, 12, 3, 3)
+
+    def logits(self, X):
+        hidden = self.inputs(X)
+        for i in range(5):
+            hidden = self.model[i](hidden)
+        return hidden
+
+
+def test_a_layer_that_is_not_used(frameworks, monkeypatch):
+    monkeypatch.setattr(networks, "Unused", Unused, raising=False)
+    for found in findings(frameworks, "Unused", **SHORT):
+        assert failed(found[:-2]) == ["without gradient"] and found[7].measured == 2
+
+
+class Unnamed(networks.Script):
+    """Layers of kinds that the checklist does not know by name."""
+
+    activation = "Tanh"
+
+    def linear(self, n_in, n_out):
+        return type("Dense", (self.nn.Linear,), {})(n_in, n_out, rng=self.rng)
+
+
+def test_layers_of_unknown_kinds(frameworks, monkeypatch):
+    monkeypatch.setattr(networks, "Unnamed", Unnamed, raising=False)
+    for found in findings(frameworks, "Unnamed", **SHORT):
+        measured = {finding.check: finding.measured for finding in found}
+        assert (measured["dead units"], measured["units alike"], measured["growth through depth"]) == (0.0, 0.0, 1.0)
+
+
+def test_a_batch_of_one_is_enough(build_it, use_it):
+    for twin in (build_it, use_it):
+        with pytest.raises(ZeroDivisionError):  # from make, behind all checks of the arguments
+            twin.diagnose(lambda: 1 / 0, [[1.0], [2.0]], [0, 1], [[3.0]], [1], batch_size=1)
+
+
 def test_no_false_alarm(frameworks):
     X, y, *held_out = networks.data()
     twin, nn = frameworks[0]
@@ -494,19 +536,19 @@ def test_no_false_alarm(frameworks):
 
 
 def test_the_symptoms_that_ship(build_it, frameworks, tmp_path, monkeypatch):
-    """Every number of the prompt is one that `diagnose` measured; one network stands for all."""
+    """Every number of the prompt is one that `diagnose` measured, with torch as well; two networks stand for all."""
     monkeypatch.setattr(ship_it, "HEALTHY", ())
-    monkeypatch.setattr(ship_it, "FAULTS", {"F": "uphill"})
+    monkeypatch.setattr(ship_it, "FAULTS", {"F": "uphill", "H": "apart"})
     results = ship_it.ship(build_it, tmp_path)
     text = (tmp_path / "debug-a-network.md").read_text(encoding="utf-8")
     shipped = json.loads((tmp_path / "symptoms.json").read_text(encoding="utf-8"))
-    (found,) = findings(frameworks[:1], "F")
-    measured = {f.check: f.measured if math.isfinite(f.measured) else None for f in found}
-    assert_equivalent(shipped["F"]["measured"], measured, names=("symptoms.json", "diagnose"))
-    assert shipped["F"]["failed"] == failed(found)
-    assert "| uphill | one batch 270, held-out loss nan |" in text and "{{" not in text
+    (found,) = findings(frameworks[1:], "H")
+    assert_equivalent(shipped["H"]["measured"], {finding.check: finding.measured for finding in found})
+    assert shipped["H"]["failed"] == failed(found) == ["held-out loss"]
+    assert shipped["F"]["measured"]["held-out loss"] is None, "JSON has no NaN"
+    assert "| uphill | one batch 270, held-out loss nan |\n| apart | held-out loss 1 |" in text and "{{" not in text
     assert "Of 0 healthy networks, 0 fail a check." in text
-    assert results["of them, with a check that fails"] == results["networks with a fault"] == 1
+    assert results["of them, with a check that fails"] == results["networks with a fault"] == 2
 
 
 def run_prompt(up_to, **changed):
@@ -660,6 +702,8 @@ REFUSED = {
     "diagnose, labels": lambda twin: refused_diagnosis(twin, y=[0]),
     "diagnose, held out": lambda twin: refused_diagnosis(twin, y_held_out=[]),
     "diagnose, nothing held out": lambda twin: refused_diagnosis(twin, X_held_out=[], y_held_out=[]),
+    "diagnose, one class": lambda twin: refused_diagnosis(twin, y=[0, 0], y_held_out=[0]),
+    "diagnose, class unknown": lambda twin: refused_diagnosis(twin, y_held_out=[2]),
     "diagnose, batch too large": lambda twin: refused_diagnosis(twin, batch_size=3),
     "diagnose, batch empty": lambda twin: refused_diagnosis(twin, batch_size=0),
 }
@@ -680,6 +724,7 @@ MESSAGES = {  # a message names the argument, what was expected and what came, i
     "gradient_statistics, gradient": r"got 2, 1, 2",
     "overfit_one_batch, no step": r"n_steps .*\b1\b.* got 0",
     "diagnose, labels": r"2 samples .* got 1",
+    "diagnose, class unknown": r"two classes .* got \{0, 1\} and \{2\}",
     "diagnose, batch too large": r"batch_size .* 1 to 2, got 3",
 }
 

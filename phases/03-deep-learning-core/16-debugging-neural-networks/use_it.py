@@ -310,6 +310,8 @@ def diagnose(  # data come in pairs
             raise ValueError(f"{len(rows)} samples need as many classes, got {len(classes)}")
     if not 1 <= batch_size <= len(X):
         raise ValueError(f"batch_size must be from 1 to {len(X)}, got {batch_size}")
+    if len(set(y)) < 2 or not set(y_held_out) <= set(y):
+        raise ValueError(f"y must have two classes or more, and all of y_held_out, got {set(y)} and {set(y_held_out)}")
     some, labels = X[:batch_size], y[:batch_size]
     log_n = expected_initial_loss(max(y) + 1)
 
