@@ -8,26 +8,26 @@ from phases.deep_learning_core.data_loading.build_it import Generator, shuffle_b
 
 # Okabe & Ito's colours, told apart by every kind of colour vision
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
-N = 1000
+N = 400
 
 
 def where_a_buffer_puts_samples() -> Figure:
     """Place in the file against place in the epoch, for two buffers and a whole shuffle; and the law, measured."""
     figure, grid = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained", width_ratios=[1, 1, 1, 1.3])
     orders = {
-        "buffer of 20": list(shuffle_buffer(range(N), 20, 0)),
-        "buffer of 200": list(shuffle_buffer(range(N), 200, 0)),
+        "buffer of 10": list(shuffle_buffer(range(N), 10, 0)),
+        "buffer of 80": list(shuffle_buffer(range(N), 80, 0)),
         "whole shuffle": Generator(0).randperm(N),
     }
-    for axes, (title, order), size in zip(grid, orders.items(), (20, 200, N), strict=False):
-        axes.scatter(order, range(N), s=3, color=BLUE, lw=0, rasterized=False)
+    for axes, (title, order), size in zip(grid, orders.items(), (10, 80, N), strict=False):
+        axes.scatter(order, range(N), s=5, color=BLUE, lw=0, rasterized=False)
         axes.fill_between([0, size, N], [0, 0, N - size], color=VERMILION, alpha=0.25, lw=0)
         axes.set_title(title, fontsize=10)
         axes.set(xlim=(0, N), ylim=(0, N), xlabel="place in the file", aspect="equal")
-        axes.set_xticks([0, 500, 1000])
-        axes.set_yticks([0, 500, 1000])
+        axes.set_xticks([0, 200, 400])
+        axes.set_yticks([0, 200, 400])
     grid[0].set_ylabel("place in the epoch")
-    grid[1].text(610, 90, "cannot be\nreached", color=VERMILION, fontsize=9)
+    grid[1].text(245, 35, "cannot be\nreached", color=VERMILION, fontsize=9)
 
     axes, size, draws = grid[3], 10, 5000
     moved = Counter(list(shuffle_buffer(range(120), size, seed)).index(30) - 30 for seed in range(draws))
