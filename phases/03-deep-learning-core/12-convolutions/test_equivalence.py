@@ -602,6 +602,8 @@ REFUSED = {
     "mean, backward": lambda twin: twin.avg_pool2d_backward(x22, 2, x22),
     "mean, backward, three axes": lambda twin: twin.avg_pool2d_backward(x22[0], 2, x22),
     "adaptive, size 0": lambda twin: twin.adaptive_avg_pool2d(x22, 0),
+    "adaptive, no rows": lambda twin: twin.adaptive_avg_pool2d(x22, (0, 1)),
+    "adaptive, no columns": lambda twin: twin.adaptive_avg_pool2d(x22, (1, 0)),
     "adaptive, three axes": lambda twin: twin.adaptive_avg_pool2d(x22[0], 1),
     "adaptive, backward": lambda twin: twin.adaptive_avg_pool2d_backward(x22, 1, x22),
 }
