@@ -504,6 +504,19 @@ def test_a_layer_that_is_not_used(frameworks, monkeypatch):
         assert failed(found[:-2]) == ["without gradient"] and found[7].measured == 2
 
 
+class Constant(networks.Script):
+    """Every gradient is there, and 0."""
+
+    def logits(self, X):
+        return super().logits(X) * 0.0
+
+
+def test_all_gradients_are_zero(frameworks, monkeypatch):
+    monkeypatch.setattr(networks, "Constant", Constant, raising=False)
+    for found in findings(frameworks, "Constant", **SHORT):
+        assert found[7].check == "without gradient" and found[7].measured == 6
+
+
 class Unnamed(networks.Script):
     """Layers of kinds that the checklist does not know by name."""
 
