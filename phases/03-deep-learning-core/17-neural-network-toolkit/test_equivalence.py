@@ -560,6 +560,9 @@ REFUSED = {
     "train, position beyond the epoch": lambda twin: twin.train(run_of(twin, position=2), TWO, [0, 1], 1),
     "train, position negative": lambda twin: twin.train(run_of(twin, position=-1), TWO, [0, 1], 1),
     "train, steps made negative": lambda twin: twin.train(run_of(twin, n_steps=-1), TWO, [0, 1], 1),
+    "train, a label that only the hidden layers have": lambda twin: twin.train(
+        twin.start(twin.initialize([1, 3, 3, 2], Random(0)), twin.SGD(), 2, Random(0)), TWO, [0, 2], 0
+    ),
     "train, moments missing": lambda twin: twin.train(run_of(twin, moments=[]), TWO, [0, 1], 1),
     "train, random state": lambda twin: twin.train(run_of(twin, random_state=(3, (1, 2), None)), TWO, [0, 1], 1),
 }
