@@ -657,8 +657,8 @@ def _pull(name: str, i: int, c: Any, inputs: Sequence[Any], **params: Any) -> An
             return c
         case "neg":
             return -c
-        case "mul":
-            return c * inputs[1 - i]
+        case "mul":  # in the rules of _push, a tangent is always the left factor
+            return c * inputs[1]
         case "div":
             return c / inputs[1]
         case "where":

@@ -94,6 +94,7 @@ def by_hand(x, y):
 
 
 def test_the_example_by_hand(build_it):
+    several = build_it.array([3.0, 4.0]), build_it.array([1.0, 2.0, 3.0])
     found = {
         "value": by_hand(build_it.array(2.0), build_it.array(3.0)).tolist(),
         "along x": plain(build_it.jvp(by_hand, (2.0, 3.0), (1.0, 0.0))),
@@ -101,7 +102,9 @@ def test_the_example_by_hand(build_it):
         "along both": plain(build_it.jvp(by_hand, (2.0, 3.0), (1.0, 2.0))),
         "a constant": plain(build_it.jvp(lambda x: (7.0, x, build_it.array([1.0, 2.0])), (2.0,), (1.0,))),
         "backward": plain(build_it.vjp(by_hand, 2.0, 3.0)[1](1.0)),
-        "backward, unused": plain(build_it.vjp(lambda x, y: (x, 7.0), 2.0, build_it.array([3.0, 4.0]))[1]((1.0, 5.0))),
+        "backward, unused": plain(
+            build_it.vjp(lambda x, y: (x, y * 0.0, *several), 2.0, several[0])[1]((1.0, *several[:1], *several))
+        ),
         "value and gradient": plain(build_it.value_and_grad(by_hand, 1)(2.0, 3.0)),
         "second": plain([build_it.grad(build_it.grad(by_hand, i), j)(2.0, 3.0) for i in (0, 1) for j in (0, 1)]),
         "samples": plain(
@@ -305,6 +308,9 @@ def test_make_jaxpr_in_print(build_it):
         "  f:bool[2] = gt a [1.0, 1.0]",
         "  return b e f 7.0",
     ]
+    printed = build_it.make_jaxpr(build_it.vmap(lambda x: build_it.where(build_it.where(x > 1, x > 2, x > 3), x, M)))(M)
+    types = [e.output.partition(":")[2] for e in printed.equations]
+    assert types == ["bool[1,2]"] * 4 + ["bool[1,1,2]", "f64[1,1,2]", "f64[1,1,2]"]
     inner = build_it.grad(lambda x: float(len(build_it.make_jaxpr(lambda y: x * y)(1.0).equations)) * x)
     assert inner(3.0).tolist() == 1.0
     assert build_it.make_jaxpr(lambda x: x)(1.0).outputs == ["a"]
@@ -458,6 +464,9 @@ def nested_quantities(twin):
             "the same for all": twin.vmap(lambda r: (twin.sum(W, 0), r * 0.5, twin.maximum(r, v)))(X),
             "three axes": twin.vmap(lambda M: [twin.sum(M, 1), M * 2.0, M @ W], in_axes=1)(T),
             "through vmap": twin.grad(lambda p: twin.sum(twin.vmap(lambda r: twin.dot(r, p) * p)(X)))(v),
+            "through vmap along an axis": twin.grad(
+                lambda T: twin.sum(twin.tanh(twin.vmap(lambda M: v @ M, 2)(T)) * b)
+            )(T),
             "jit inside": twin.grad(lambda x: twin.sum(twin.jit(lambda z: twin.sin(z) * x)(x)))(v),
         }
 
@@ -770,7 +779,7 @@ def test_the_checker_at_kinks_and_edges(build_it):
 
 def test_the_checker_on_random_functions(build_it):
     """No false alarm, and no error of 0.1 % missed, over twelve powers of ten and beside a large constant."""
-    for seed in range(40):
+    for seed in range(20):
         rng = Random(seed)
         A = [[rng.gauss(0, 1) * 10 ** rng.uniform(-1, 1) for _ in range(3)] for _ in range(2)]
         scale, constant, exact = 10 ** rng.uniform(-6, 6), rng.choice([0.0, 1.0, 1e4]), seed % 2
