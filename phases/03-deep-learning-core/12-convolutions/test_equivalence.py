@@ -166,6 +166,7 @@ def test_pooling_by_hand(build_it, use_it):
         "mean": plane([3.25, 3], [1.75, 2.25]),
         "mean, backward": plane([0.25, 2.75, 2.5], [25.25, 277.75, 252.5], [25, 275, 250]),
         "mean, padding": plane([0.25, 2.5], [1.25, 2.25]),
+        "mean, padding, backward": plane([0.25, 2.5, 2.5], [25, 250, 250], [25, 250, 250]),
         "mean, padding, not counted": plane([1, 5], [2.5, 2.25]),
         "mean, padding, not counted, backward": plane([1, 5, 5], [50, 250, 250], [50, 250, 250]),
         "global": [[[[25 / 9]]]],
@@ -185,6 +186,7 @@ def test_pooling_by_hand(build_it, use_it):
             "mean": twin.avg_pool2d(x, 2, stride=1),
             "mean, backward": twin.avg_pool2d_backward(x, 2, g, stride=1),
             "mean, padding": twin.avg_pool2d(x, 2, padding=1),
+            "mean, padding, backward": twin.avg_pool2d_backward(x, 2, g, padding=1),
             "mean, padding, not counted": twin.avg_pool2d(x, 2, padding=1, count_include_pad=False),
             "mean, padding, not counted, backward": twin.avg_pool2d_backward(
                 x, 2, g, padding=1, count_include_pad=False
@@ -551,6 +553,7 @@ REFUSED = {
     "conv, five axes": conv(x=[x22]),
     "conv, ragged": conv(x=[[[[1.0, 2.0], [3.0]]]]),
     "conv, mixed depth": conv(x=[[[[1.0, 2.0], 3.0]]]),
+    "conv, text": conv(x=[[[["a"]]]]),
     "conv, NaN": conv(x=plane([NAN, 1], [1, 1])),
     "conv, infinite weight": conv(weight=plane([INF])),
     "conv, weight of three axes": conv(weight=w22[0]),
