@@ -564,6 +564,7 @@ REFUSED = {
         twin.start(twin.initialize([1, 3, 3, 2], Random(0)), twin.SGD(), 2, Random(0)), TWO, [0, 2], 0
     ),
     "train, moments missing": lambda twin: twin.train(run_of(twin, moments=[]), TWO, [0, 1], 1),
+    "train, no steps, moments missing": lambda twin: twin.train(run_of(twin, moments=[]), TWO, [0, 1], 0),
     "train, random state": lambda twin: twin.train(run_of(twin, random_state=(3, (1, 2), None)), TWO, [0, 1], 1),
 }
 for _what, _bad in BAD_PARAMETERS.items():
