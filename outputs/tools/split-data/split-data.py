@@ -64,7 +64,7 @@ class Generator:
         return order
 
     def randint(self, high: int, size: int) -> list[int]:
-        """`size` numbers from 0 to high - 1: the rest of a division of 32 bits, of 64 where high is 2²⁸ or more.
+        """`size` numbers from 0 to high - 1: 32 bits modulo high, or 64 bits where high is 2²⁸ or more.
 
         Raises:
             ValueError: high is not from 1 to 2⁶³ - 1, or size is negative.
@@ -86,7 +86,7 @@ class Generator:
         return [self._64_bits() % 2**53 / 2**53 for _ in range(size)]
 
     def base_seed(self) -> int:
-        """A seed for others, of 63 bits: what a DataLoader draws at the start of an epoch, for its workers."""
+        """A seed for others, the lowest 63 of 64 bits: a DataLoader draws one for its workers when an epoch starts."""
         return self._64_bits() % 2**63
 
     def _64_bits(self) -> int:
@@ -95,11 +95,12 @@ class Generator:
 
 
 def split_lengths(n: int, lengths: Sequence[float]) -> list[int]:
-    """How many samples of n go to each part. Fractions are rounded down; what is left goes one each, from the first.
+    """How many samples of n go to each part. Fractions are rounded down; what remains is dealt in turn, from the first.
 
     Args:
         n: how many samples there are.
-        lengths: whole numbers that add up to n, or fractions that add up to 1.
+        lengths: fractions whose sum is close to 1 (math.isclose) and not above it, or whole numbers (3.0 is one) that
+            add up to n.
 
     Raises:
         ValueError: they add up to neither, or one of them is negative.

@@ -3,7 +3,7 @@
 import copy
 import math
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -74,7 +74,7 @@ class Generator:
         return order
 
     def randint(self, high: int, size: int) -> list[int]:
-        """`size` numbers from 0 to high - 1: the rest of a division of 32 bits, of 64 where high is 2²⁸ or more.
+        """`size` numbers from 0 to high - 1: 32 bits modulo high, or 64 bits where high is 2²⁸ or more.
 
         Raises:
             ValueError: high is not from 1 to 2⁶³ - 1, or size is negative.
@@ -96,7 +96,7 @@ class Generator:
         return [self._64_bits() % 2**53 / 2**53 for _ in range(size)]
 
     def base_seed(self) -> int:
-        """A seed for others, of 63 bits: what a DataLoader draws at the start of an epoch, for its workers."""
+        """A seed for others, the lowest 63 of 64 bits: a DataLoader draws one for its workers when an epoch starts."""
         return self._64_bits() % 2**63
 
     def _64_bits(self) -> int:  # given
@@ -111,7 +111,7 @@ class Subset:
         """Sample i of the subset is sample indices[i] of the dataset.
 
         Raises:
-            ValueError: an index that the dataset does not have.
+            ValueError: an index that is not from 0 to len(dataset) - 1.
         """
         wrong = [i for i in indices if not 0 <= i < len(dataset)]
         if wrong:
@@ -156,11 +156,12 @@ class ConcatDataset:
 
 
 def split_lengths(n: int, lengths: Sequence[float]) -> list[int]:
-    """How many samples of n go to each part. Fractions are rounded down; what is left goes one each, from the first.
+    """How many samples of n go to each part. Fractions are rounded down; what remains is dealt in turn, from the first.
 
     Args:
         n: how many samples there are.
-        lengths: whole numbers that add up to n, or fractions that add up to 1.
+        lengths: fractions whose sum is close to 1 (math.isclose) and not above it, or whole numbers (3.0 is one) that
+            add up to n.
 
     Raises:
         ValueError: they add up to neither, or one of them is negative.
@@ -251,7 +252,7 @@ def weighted_random_sampler(
     if replacement:
         reached = list(accumulate(weights))
         shares = [total / reached[-1] for total in reached]
-        return [bisect_left(shares, u) for u in generator.rand(num_samples)]
+        return [bisect_right(shares, u) for u in generator.rand(num_samples)]  # a share begins with its left end
     if num_samples > sum(w > 0 for w in weights):
         raise ValueError(f"num_samples must not be above the number of weights that are not 0, got {num_samples}")
     uniforms = generator.rand(len(weights))
@@ -315,11 +316,11 @@ def distributed_sampler(
 def default_collate(samples: Sequence[Any]) -> Any:
     """A batch from samples: containers on the outside, lists of n values on the inside.
 
-    Numbers and strings become a list. Dicts become a dict, lists and tuples a list, each with what its columns become.
-    An array.array stands for a tensor: it is a value, and n of them become a list of n rows.
+    Values (int, float, bool, str, bytes) become a list. Dicts become a dict, lists and tuples a list, each with what
+    its columns become. An array.array stands for a tensor: it is a value, and n of them become a list of n rows.
 
     Raises:
-        ValueError: no samples; samples that differ in type, length or keys; a value of another type.
+        ValueError: no samples; samples that differ in type, length or keys; a value of another type, None too.
     """
     if not samples:
         raise ValueError("samples must hold one sample or more, got none")
@@ -363,7 +364,7 @@ def shuffle_buffer(stream: Iterable[Any], buffer_size: int, seed: int) -> Iterat
     Args:
         stream: any length.
         buffer_size: how many samples are held.
-        seed: of the `random.Random` whose randrange chooses a place in the buffer, while it is emptied as well.
+        seed: of the `random.Random` whose randrange chooses a place in the buffer, and at the end what to pop.
 
     Raises:
         ValueError: buffer_size is below 1.
@@ -424,7 +425,7 @@ class DataLoader:
             collate_fn: makes a batch of a list of samples; `default_collate` if None.
             num_workers: how many threads load ahead; 0: none, each batch is made when it is asked for.
             prefetch_factor: how many batches each worker may be ahead.
-            worker_init_fn: called once in each worker, in every epoch, before it loads.
+            worker_init_fn: called once in each worker, in every epoch, before it loads. No workers: no call, no copy.
             seed: the workers' seeds are those of Generator(seed + epoch).base_seed() + id.
 
         Raises:
@@ -438,15 +439,18 @@ class DataLoader:
         self.seed, self.epoch, self.batch = seed, 0, 0
 
     def __len__(self) -> int:
-        """How many batches a whole epoch has, the one that comes next."""
+        """How many batches the epoch has in all, with those that were handed out."""
         return len(list(self.batches(self.epoch)))
 
     def __iter__(self) -> Iterator[Any]:
         """The rest of the epoch: all of it, or what a loop that was left early, or a loaded state, has not seen.
 
+        Batch k from here on is made by worker k mod num_workers. A loop that is left waits for no worker, and cancels
+        what none has begun.
+
         Raises:
-            Exception: what was raised while a batch was made; by a worker, with a note that names it ("worker 1") and
-                the list of indices.
+            Exception: what worker_init_fn raised, or what was raised while a batch was made; in a worker that has a
+                note, which names the worker ("worker 1") and the list of indices.
         """
         tasks = list(self.batches(self.epoch))[self.batch :]
         load = _in_workers if self.num_workers else _one_by_one
@@ -458,7 +462,8 @@ class DataLoader:
     def state_dict(self) -> dict[str, int]:
         """What it takes to go on elsewhere: "epoch", and "batch", how many of its batches were handed out.
 
-        And what tells that the state is of this loader: the "length" of the dataset, and the "seed".
+        After the last of them it is still this epoch, until the loop has ended. And what tells that the state is of
+        this loader: the "length" of the dataset, and the "seed".
         """
         return {"length": len(self.dataset), "seed": self.seed, "epoch": self.epoch, "batch": self.batch}
 
@@ -466,7 +471,7 @@ class DataLoader:
         """Goes on where another loader stood.
 
         Raises:
-            ValueError: a key is missing, or that loader had a dataset of another length, or another seed.
+            ValueError: other keys than those of `state_dict`, or that loader had another length, or another seed.
         """
         own = self.state_dict()
         if set(state) != set(own):
@@ -483,7 +488,7 @@ def _one_by_one(loader: DataLoader, tasks: list[list[int]]) -> Iterator[Any]:
 
 
 def _in_workers(loader: DataLoader, tasks: list[list[int]]) -> Iterator[Any]:
-    """Batch k goes to worker k mod num_workers. A queue of promises keeps the order, whoever is done first."""
+    """Batch k of these goes to worker k mod num_workers. A queue of promises keeps the order, whoever is done first."""
     n = loader.num_workers
     base_seed = Generator(loader.seed + loader.epoch).base_seed()
     infos = [WorkerInfo(w, n, base_seed + w, copy.deepcopy(loader.dataset)) for w in range(n)]

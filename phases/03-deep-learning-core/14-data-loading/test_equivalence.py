@@ -118,10 +118,7 @@ def test_concat_and_subset(build_it, use_it, parts):
                 twin.ConcatDataset(parts)[index]
 
 
-def test_bad_indices(build_it, use_it):
-    assert_same_error(lambda twin: twin.ConcatDataset([]), build_it, use_it)
-    for wrong in ([0, 3], [-1], [3, 0]):
-        assert_same_error(lambda twin, wrong=wrong: twin.Subset("abc", wrong), build_it, use_it)
+def test_indices_of_a_subset(build_it, use_it):
     for twin in (build_it, use_it):
         assert [twin.Subset("abc", [0, 2])[i] for i in (0, -1)] == ["a", "c"]
 
@@ -168,12 +165,16 @@ def test_what_is_left_over_goes_round(build_it, use_it):
         assert_equivalent(list(found.values()), list(by_hand.values()), **against(twin, "by hand"))
     # fractions that are close to 1 leave more than one round
     assert build_it.split_lengths(10**10, [0.5, 0.5 - 4e-10]) == [5000000002, 4999999998]
-    wrong = [[3, 3], [4, 4], [0.5, 0.6], [8, -1], [1.5, -0.5], [0.2, 0.2], [3.5, 3.5], [0.5, 0.5 + 1e-12]]
-    for lengths in wrong:
-        assert_same_error(lambda twin, lengths=lengths: twin.split_lengths(7, lengths), build_it, use_it)
-        assert_same_error(
-            lambda twin, lengths=lengths: twin.random_split("abcdefg", lengths, twin.Generator(0)), build_it, use_it
-        )
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [[3, 3], [4, 4], [0.5, 0.6], [8, -1], [1.5, -0.5], [0.2, 0.2], [3.5, 3.5], [0.5, 0.5 + 1e-12], [0.5, 0.5 - 1e-8]],
+    ids=str,
+)
+def test_wrong_lengths(build_it, use_it, lengths):
+    assert_same_error(lambda twin: twin.split_lengths(7, lengths), build_it, use_it)
+    assert_same_error(lambda twin: twin.random_split("abcdefg", lengths, twin.Generator(0)), build_it, use_it)
 
 
 # ---- samplers
@@ -206,6 +207,35 @@ def test_weighted_with_replacement(build_it, use_it, weights, num_samples, seed)
     found = [twin.weighted_random_sampler(weights, num_samples, twin.Generator(seed)) for twin in (build_it, use_it)]
     assert_equivalent(*found)
     assert all(weights[i] for i in found[0])
+
+
+class Given:
+    """A generator whose numbers are given."""
+
+    def __init__(self, *uniforms):
+        self.uniforms = iter(uniforms)
+
+    def rand(self, size):
+        return list(itertools.islice(self.uniforms, size))
+
+
+def test_a_share_begins_with_its_left_end_and_ends_before_its_right(build_it):
+    """Shares end at 0, 0.25, 0.5, 1 and 1. Of u = 0 torch makes sample 0, although its weight is 0."""
+    weights = [0.0, 1.0, 1.0, 2.0, 0.0]
+    last = 1 - 2**-53
+    assert build_it.weighted_random_sampler(weights, 6, Given(0.0, 0.25, 0.5, last, 0.24, 0.49)) == [1, 2, 3, 3, 1, 2]
+    generator = torch.Generator().manual_seed(0)
+    generator.set_state(with_words_0_and_0_next(generator))
+    assert next(iter(torch.utils.data.WeightedRandomSampler(weights, 2, True, generator))) == 0
+
+
+def with_words_0_and_0_next(generator):
+    """The state of torch's generator has the place of its next word at byte 16, and 8 bytes for each word from 24 on."""
+    torch.rand(1, generator=generator)  # fills the words
+    state = generator.get_state()
+    numbers = state.numpy().view("uint64")  # the same memory
+    numbers[3 + numbers[2] :][:2] = 0
+    return state
 
 
 def test_weighted_without_replacement(build_it, use_it):
@@ -249,36 +279,37 @@ def test_balanced_draws(build_it, use_it):
         assert 390 < sum(labels[i] for i in drawn) < 510
 
 
-def test_errors_of_samplers(build_it, use_it):
-    nan, inf = math.nan, math.inf
-    calls = [
-        *(lambda twin, s=seed: twin.Generator(s) for seed in (-1, 2**63)),
-        lambda twin: twin.Generator(0).randperm(-1),
-        *(lambda twin, a=a: twin.Generator(0).randint(*a) for a in ((0, 1), (2**63, 1), (5, -1))),
-        lambda twin: twin.Generator(0).rand(-1),
-        *(lambda twin, n=n: twin.random_sampler(n, twin.Generator(0)) for n in (0, -1)),
-        *(lambda twin, r=r: twin.random_sampler(3, twin.Generator(0), r, 0) for r in (True, False)),
-        lambda twin: twin.class_weights([]),
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(f"Generator({seed})" for seed in ("-1", "2**63")),
+        "Generator(0).randperm(-1)",
+        *(f"Generator(0).randint({high_and_size})" for high_and_size in ("0, 1", "2**63, 1", "5, -1")),
+        "Generator(0).rand(-1)",
+        "ConcatDataset([])",
+        *(f"Subset('abc', {indices})" for indices in ("[0, 3]", "[-1]", "[3, 0]")),
+        *(f"random_sampler({n}, Generator(0))" for n in (0, -1)),
+        *(f"random_sampler(3, Generator(0), {replacement}, 0)" for replacement in (True, False)),
+        "class_weights([])",
         *(
-            lambda twin, w=w: twin.weighted_random_sampler(w, 1, twin.Generator(0))
-            for w in ([], [0.0], [1.0, -1.0], [nan, 1.0], [inf], [1.7e308] * 2)
+            f"weighted_random_sampler({weights}, 1, Generator(0))"
+            for weights in ("[]", "[0.0]", "[1.0, -1.0]", "[nan, 1.0]", "[inf]", "[1.7e308] * 2")
         ),
-        lambda twin: twin.weighted_random_sampler([1.0], 0, twin.Generator(0)),
-        lambda twin: twin.weighted_random_sampler([1.0, 0.0], 2, twin.Generator(0), False),
-        *(lambda twin, size=size: twin.batch_sampler([1, 2], size) for size in (0, -1)),
-        *(
-            lambda twin, a=a: twin.bucket_batch_sampler([1, 2], *a, twin.Generator(0))
-            for a in ((0, 1), (1, 0), (-1, 1), (1, -1))
-        ),
-        *(lambda twin, a=a: twin.distributed_sampler(*a) for a in ((0, 1, 0), (3, 0, 0), (3, 2, 2), (3, 2, -1))),
-        *(lambda twin, size=size: twin.shuffle_buffer([1], size, 0) for size in (0, -1)),
-        *(lambda twin, size=size: list(twin.load_stream(range, size)) for size in (0, -1)),
-        lambda twin: twin.load_stream(range, 1, num_workers=-1),
-        lambda twin: twin.DataLoader([1], lambda epoch: [[0]], num_workers=-1),
-        lambda twin: twin.DataLoader([1], lambda epoch: [[0]], prefetch_factor=0),
-    ]
-    for call in calls:
-        assert_same_error(call, build_it, use_it)
+        "weighted_random_sampler([1.0], 0, Generator(0))",
+        "weighted_random_sampler([1.0, 0.0], 2, Generator(0), False)",
+        *(f"batch_sampler([1, 2], {size})" for size in (0, -1)),
+        *(f"bucket_batch_sampler([1, 2], {sizes}, Generator(0))" for sizes in ("0, 1", "1, 0", "-1, 1", "1, -1")),
+        *(f"distributed_sampler({numbers})" for numbers in ("0, 1, 0", "3, 0, 0", "3, 2, 2", "3, 2, -1")),
+        *(f"shuffle_buffer([1], {size}, 0)" for size in (0, -1)),
+        *(f"list(load_stream(range, {size}))" for size in (0, -1)),
+        "load_stream(range, 1, num_workers=-1)",
+        "DataLoader([1], lambda epoch: [[0]], num_workers=-1)",
+        "DataLoader([1], lambda epoch: [[0]], prefetch_factor=0)",
+    ],
+)
+def test_what_is_refused(build_it, use_it, call):
+    names = {"nan": math.nan, "inf": math.inf}
+    assert_same_error(lambda twin: eval(call, vars(twin) | names), build_it, use_it)
 
 
 @examples(25)
@@ -389,13 +420,18 @@ def test_collation_by_hand(build_it, use_it):
         assert [type(v) for v in twin.default_collate([1.0, 2.0])] == [float, float]
         assert twin.default_collate([b"a", b"b"]) == [b"a", b"b"]
         assert twin.default_collate((1, 2)) == [1, 2]
-    wrong = [
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
         [],
         [1, 2.0],
         [1, True],
         ["a", 1],
         ["a", b"a"],
         [None],
+        [1j],
         [{1, 2}],
         [(1,), (1, 2)],
         [(1,), [1]],
@@ -406,9 +442,11 @@ def test_collation_by_hand(build_it, use_it):
         [array("d", [1.0]), array("d", [1.0, 2.0])],
         [array("d", [1.0]), array("q", [1])],
         [array("d", [1.0]), [1.0]],
-    ]
-    for samples in wrong:
-        assert_same_error(lambda twin, samples=samples: twin.default_collate(samples), build_it, use_it)
+    ],
+    ids=str,
+)
+def test_what_does_not_collate(build_it, use_it, samples):
+    assert_same_error(lambda twin: twin.default_collate(samples), build_it, use_it)
 
 
 @examples(25)
@@ -450,15 +488,16 @@ def test_shuffle_buffer(build_it, use_it, n, buffer_size, seed):
 def test_where_a_buffer_puts_a_sample(build_it, use_it):
     """P(sample i leaves at place p) = (1 - 1/B)^(p - e) / B from e = max(0, i - B + 1) on: χ² of the first 7 places.
 
-    With the rest that is 8 outcomes; χ² with 7 degrees of freedom is below 24.3 in 99.9 %.
+    Sample 1 is one of those that the buffer holds before any leaves. With the rest that is 8 outcomes; χ² with 7 degrees of freedom is below 24.3 in 99.9 %.
     """
     size, n_draws = 4, 500
     for twin in (build_it, use_it):
-        places = [list(twin.shuffle_buffer(range(40), size, seed)).index(9) for seed in range(n_draws)]
+        orders = [list(twin.shuffle_buffer(range(40), size, seed)) for seed in range(n_draws)]
         exact = [(1 - 1 / size) ** k / size for k in range(7)]
         exact.append(1 - sum(exact))
-        times = Counter(min(place - (9 - size + 1), 7) for place in places)
-        assert sum((times[k] - n_draws * p) ** 2 / (n_draws * p) for k, p in enumerate(exact)) < 24.3
+        for i in (1, 9):
+            times = Counter(min(order.index(i) - max(0, i - size + 1), 7) for order in orders)
+            assert sum((times[k] - n_draws * p) ** 2 / (n_draws * p) for k, p in enumerate(exact)) < 24.3
 
 
 def test_a_buffer_takes_no_more_than_it_holds(build_it, use_it):
@@ -537,20 +576,21 @@ def test_workers_do_not_change_the_order(build_it, use_it, *, n, batch_size, num
 
 @processes
 def test_order_and_seeds_of_torchs_processes(build_it, use_it):
-    """The third witness of the order is torch's own DataLoader, with shuffle=True."""
+    """Who makes a batch shows in its noise; after a resumed start too. torch's DataLoader with shuffle=True is a third."""
 
     def run(twin):
         seeded = workers.Noisy(5)
         loader = twin.DataLoader(
-            seeded, by_seed(twin, 5, 2), list, num_workers=2, worker_init_fn=workers.reseed, seed=3
+            seeded, by_seed(twin, 5, 1), list, num_workers=2, worker_init_fn=workers.reseed, seed=3
         )
+        loader.load_state_dict({"length": 5, "seed": 3, "epoch": 2, "batch": 1})
         unseeded = twin.DataLoader(workers.Noisy(6), by_seed(twin, 6, 1), list, num_workers=2)
         return {"reseeded": list(loader), "copies of one generator": list(unseeded)}
 
     found = [run(twin) for twin in (build_it, use_it)]
     assert_equivalent(*found)
     noise = [[noise for _, noise in itertools.chain(*batches)] for batches in found[0].values()]
-    assert len(set(noise[0])) == 5
+    assert len(set(noise[0])) == 4
     assert noise[1][::2] == noise[1][1::2]  # worker 0 and worker 1 have drawn the same numbers
 
     generator = torch.Generator().manual_seed(5)
@@ -574,10 +614,32 @@ def test_seeds_and_copies(build_it, use_it):
     assert sorted(found[:2]) + sorted(found[2:]) == [(w, 2, base[epoch] + w) for epoch in (0, 1) for w in (0, 1)]
     assert all(info.dataset == dataset and info.dataset is not dataset for info in infos)
     assert infos[0].dataset is not infos[1].dataset
-    with_none = []
+
+
+def test_without_workers_there_is_no_copy(build_it, use_it):
     for twin in (build_it, use_it):
-        alone = twin.DataLoader(dataset, lambda epoch: [[0]], worker_init_fn=with_none.append)
-        assert list(alone) == [[0]] and with_none == []
+        infos, noisy = [], workers.Noisy(2)
+        alone = twin.DataLoader(noisy, lambda epoch: [[0, 1]], list, worker_init_fn=infos.append)
+        assert list(alone) + list(alone) == [[(0, 49), (1, 97)], [(0, 53), (1, 5)]]  # of one generator, in a row
+        assert infos == []
+
+
+def test_a_resumed_epoch_begins_with_worker_0(build_it):
+    """Batch k goes to worker k mod n, and k counts from where the loop begins: as with torch's processes, tested above."""
+
+    class Signed(list):
+        def __getitem__(self, index):
+            return index, self.owner
+
+    def sign(info):
+        info.dataset.owner = info.id
+
+    loader = build_it.DataLoader(
+        Signed("abcde"), lambda epoch: [[i] for i in range(5)], list, num_workers=2, worker_init_fn=sign
+    )
+    assert list(loader) == [[(0, 0)], [(1, 1)], [(2, 0)], [(3, 1)], [(4, 0)]]
+    loader.load_state_dict({"length": 5, "seed": 0, "epoch": 0, "batch": 1})
+    assert list(loader) == [[(1, 0)], [(2, 1)], [(3, 0)], [(4, 1)]]
 
 
 def test_the_order_holds_when_later_batches_are_ready_first(build_it, use_it):
@@ -741,15 +803,33 @@ def test_a_loop_that_was_left_is_continued(build_it, use_it):
         assert len(loader) == 4
 
 
-def test_states_of_other_loaders(build_it, use_it):
-    good = {"length": 6, "seed": 0, "epoch": 1, "batch": 2}
-    wrong = [{}, good | {"length": 7}, good | {"seed": 1}, {"length": 6, "seed": 0, "epoch": 1}, good | {"more": 1}]
-    for state in wrong:
-        assert_same_error(
-            lambda twin, state=state: twin.DataLoader(range(6), lambda epoch: []).load_state_dict(state),
-            build_it,
-            use_it,
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_epoch_ends_with_its_loop(build_it, use_it, num_workers):
+    """In the body of the last step it is still this epoch; resumed there, what is left of it is empty, once."""
+    for twin, n_workers in ((build_it, num_workers), (use_it, 0)):
+        loader, again = (
+            twin.DataLoader(range(4), lambda epoch: [[epoch, 0], [epoch, 1]], list, num_workers=n_workers)
+            for _ in range(2)
         )
+        states = [(loader.state_dict()["epoch"], loader.state_dict()["batch"]) for _ in loader]
+        assert states == [(0, 1), (0, 2)]
+        ended_state = loader.state_dict()
+        assert (ended_state["epoch"], ended_state["batch"]) == (1, 0)
+        again.load_state_dict(ended_state | {"epoch": 0, "batch": 2})
+        assert list(again) == [] and again.state_dict() == ended_state
+        assert list(again) == [[1, 0], [1, 1]]
+
+
+GOOD = {"length": 6, "seed": 0, "epoch": 1, "batch": 2}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{}, GOOD | {"length": 7}, GOOD | {"seed": 1}, {"length": 6, "seed": 0, "epoch": 1}, GOOD | {"more": 1}],
+    ids=str,
+)
+def test_states_of_other_loaders(build_it, use_it, state):
+    assert_same_error(lambda twin: twin.DataLoader(range(6), lambda epoch: []).load_state_dict(state), build_it, use_it)
 
 
 # ---- the tool
