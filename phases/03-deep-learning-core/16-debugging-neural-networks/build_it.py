@@ -33,12 +33,12 @@ Script = Any  # what `diagnose` says: model, inputs, loss, step, predict, batche
 # what is measured: (at least, at most, what to look at where it is outside)
 CHECKLIST = {
     "inputs": (0.1, 10.0, "normalise each feature, with the training set's mean and standard deviation"),
-    "initial loss": (0.75, 1.25, "loss function, its sign and reduction, scale of the last layer, number of classes"),
     "samples apart": (0.0, 0.0, "reshape where a transpose was meant, dim=0 in softmax or mean, no model.eval()"),
     "dead units": (0.0, 0.5, "biases, learning rate, scale and sign of what comes in"),
     "saturated units": (0.0, 0.25, "scale of inputs and weights"),
     "units alike": (0.0, 0.0, "weights that start equal: draw them at random"),
     "growth through depth": (0.01, 10.0, "scale of the initial weights: a standard deviation near 1/√n_in"),
+    "initial loss": (0.75, 1.25, "loss function, its sign and reduction, scale of the last layer, number of classes"),
     "without gradient": (0.0, 0.0, "detach, .data, .item() or no_grad on the way to the loss; parameters not used"),
     "gradient": (0.0, 0.0, "zero_grad; a hand-written backward; a ReLU at exactly 0"),
     "update ratio": (1e-5, 0.3, "learning rate"),
@@ -114,7 +114,7 @@ class GradientStatistics:
         weight_norm: before the step.
         gradient_norm: 0 where there was none.
         update_norm: of what the step added.
-        update_ratio: update_norm / weight_norm; 0 for no update, inf for an update of zeros.
+        update_ratio: update_norm / weight_norm; 0 for no update, inf where weights that are all 0 were moved.
     """
 
     weight_norm: float
@@ -174,7 +174,7 @@ def gradient_check(
 ) -> GradientCheck:
     """Compare a gradient with central differences, by the rule of torch.autograd.gradcheck.
 
-    An entry is right where |analytical - numerical| ≤ atol + rtol · |numerical|; NaN is wrong.
+    An entry is right where |analytical - numerical| is finite and at most atol + rtol · |numerical|.
 
     Args:
         f: takes a vector, gives a number. The same vector must give the same number.
@@ -194,7 +194,7 @@ def gradient_check(
     if len(analytical) != len(x):
         raise ValueError(f"gradient must give {len(x)} numbers, got {len(analytical)}")
     pairs = list(zip(analytical, numerical, strict=True))
-    wrong = [i for i, (a, n) in enumerate(pairs) if not abs(a - n) <= atol + rtol * abs(n)]
+    wrong = [i for i, (a, n) in enumerate(pairs) if not (math.isfinite(a - n) and abs(a - n) <= atol + rtol * abs(n))]
     excess = [_ratio(abs(a - n), atol + rtol * abs(n)) for a, n in pairs]
     worst = max(range(len(x)), key=lambda i: math.inf if math.isnan(excess[i]) else excess[i])
     a, n = pairs[worst]
@@ -353,7 +353,7 @@ def overfit_one_batch(step: Callable[[], float], n_steps: int) -> Vector:
         n_steps: how many at most.
 
     Returns:
-        The losses.
+        The losses; the one that explodes is the last.
 
     Raises:
         ValueError: n_steps is below 1.
@@ -416,9 +416,9 @@ def diagnose(  # data come in pairs
 
     measured = {
         "inputs": _largest_feature(make().inputs(some).tolist()),
-        "initial loss": make().loss(some, labels).item() / log_n,
         "samples apart": float(_mixed(dependence(make().predict, some))),
         **_of_layers(make(), some, labels),
+        "initial loss": make().loss(some, labels).item() / log_n,
         **_of_parameters(make(), some, labels),
         "gradient": float(len(_check_of_step(make(), some, labels).wrong)),
     }
@@ -501,10 +501,10 @@ def _held_out(script: Script, train: Data, held_out: Data, batch_size: int, n_ep
 
 
 def _ratio(a: float, b: float) -> float:
-    """a / b; 0 where both are 0, inf where only b is."""
-    if b == 0:
-        return 0.0 if a == 0 else math.inf
-    return a / b
+    """a / b; 0 where a is 0, else inf where b is 0; NaN stays NaN."""
+    if a == 0:
+        return 0.0
+    return a / b if b else a * math.inf
 
 
 def _norm(values: Any) -> float:

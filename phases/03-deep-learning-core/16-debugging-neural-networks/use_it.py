@@ -34,12 +34,12 @@ Script = Any  # what `diagnose` of build_it says: model, inputs, loss, step, pre
 # what is measured: (at least, at most, what to look at where it is outside)
 CHECKLIST = {
     "inputs": (0.1, 10.0, "normalise each feature, with the training set's mean and standard deviation"),
-    "initial loss": (0.75, 1.25, "loss function, its sign and reduction, scale of the last layer, number of classes"),
     "samples apart": (0.0, 0.0, "reshape where a transpose was meant, dim=0 in softmax or mean, no model.eval()"),
     "dead units": (0.0, 0.5, "biases, learning rate, scale and sign of what comes in"),
     "saturated units": (0.0, 0.25, "scale of inputs and weights"),
     "units alike": (0.0, 0.0, "weights that start equal: draw them at random"),
     "growth through depth": (0.01, 10.0, "scale of the initial weights: a standard deviation near 1/√n_in"),
+    "initial loss": (0.75, 1.25, "loss function, its sign and reduction, scale of the last layer, number of classes"),
     "without gradient": (0.0, 0.0, "detach, .data, .item() or no_grad on the way to the loss; parameters not used"),
     "gradient": (0.0, 0.0, "zero_grad; a hand-written backward; a ReLU at exactly 0"),
     "update ratio": (1e-5, 0.3, "learning rate"),
@@ -115,7 +115,7 @@ class GradientStatistics:
         weight_norm: before the step.
         gradient_norm: 0 where there was none.
         update_norm: of what the step added.
-        update_ratio: update_norm / weight_norm; 0 for no update, inf for an update of zeros.
+        update_ratio: update_norm / weight_norm; 0 for no update, inf where weights that are all 0 were moved.
     """
 
     weight_norm: float
@@ -188,14 +188,15 @@ def gradient_check(
     passed = torch.autograd.gradcheck(
         lambda at: _Claimed.apply(at, f, gradient), at, eps=eps, atol=atol, rtol=rtol, raise_exception=False
     )
-    close = torch.isclose(analytical, numerical, rtol=rtol, atol=atol)
     difference = (analytical - numerical).abs()
+    finite = difference.isfinite()  # two infinities are close to isclose and gradcheck
+    wrong = (~(finite & torch.isclose(analytical, numerical, rtol=rtol, atol=atol))).nonzero().flatten().tolist()
     excess = difference / (atol + rtol * numerical.abs())
-    excess[difference == 0] = 0.0
-    worst = int(excess.nan_to_num(nan=math.inf).argmax())
-    a, n = float(analytical[worst]), float(numerical[worst])
-    relative_error = abs(a - n) / max(abs(a), abs(n)) if a != n else 0.0
-    return GradientCheck(passed, (~close).nonzero().flatten().tolist(), worst, a, n, relative_error)
+    relative_error = difference / torch.maximum(analytical.abs(), numerical.abs())
+    excess[difference == 0] = relative_error[difference == 0] = 0.0
+    worst = int(excess.nan_to_num(nan=math.inf, posinf=math.inf).argmax())
+    at_worst = (values[worst].item() for values in (analytical, numerical, relative_error))
+    return GradientCheck(passed and bool(finite.all()), wrong, worst, *at_worst)
 
 
 def expected_initial_loss(n_classes: int, logit_std: float = 0.0) -> float:
@@ -276,8 +277,12 @@ def gradient_statistics(before: Nested, gradient: Nested | None, after: Nested) 
         )
     sizes = [torch.linalg.vector_norm(v) for v in (old, slopes, new - old)]
     weight_norm, gradient_norm, update_norm = (size.item() for size in sizes)
-    ratio = (sizes[2] / sizes[0]).item() if update_norm else 0.0
-    return GradientStatistics(weight_norm, gradient_norm, update_norm, ratio)
+    return GradientStatistics(weight_norm, gradient_norm, update_norm, _ratio(update_norm, weight_norm))
+
+
+def _ratio(a: float, b: float) -> float:
+    """a / b as tensors divide, so that nothing is raised where b is 0; and 0 where a is 0."""
+    return (torch.tensor(a, dtype=torch.float64) / b).item() if a else 0.0
 
 
 def overfit_one_batch(step: Callable[[], float], n_steps: int) -> Vector:
@@ -368,7 +373,7 @@ def _of_layers(script: Script, X: Matrix, y: list[int]) -> dict[str, float]:
         "dead units": max((s.dead for kind, s in seen if kind == "ReLU"), default=0.0),
         "saturated units": max(s.saturated for _, s in seen),
         "units alike": max((s.alike for s in linear), default=0.0),
-        "growth through depth": linear[-1].std / linear[0].std if linear else 1.0,
+        "growth through depth": _ratio(linear[-1].std, linear[0].std) if linear else 1.0,
     }
 
 
