@@ -27,7 +27,8 @@ class Images:
     def image(self, i: int) -> bytes:
         """The height × width pixels of image `i`, row by row."""
         size = self.height * self.width
-        return self.pixels[range(len(self))[i] * size :][:size]
+        start = range(len(self))[i] * size
+        return self.pixels[start : start + size]
 
 
 @dataclass(frozen=True)

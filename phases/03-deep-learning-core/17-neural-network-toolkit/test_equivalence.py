@@ -609,12 +609,18 @@ def test_refused(build_it, use_it, what):
 # ---- what ships
 
 
-def test_the_shipped_weights_are_the_trained_ones(build_it, use_it, tmp_path):
-    """What ship_it writes from a run, read by the official library."""
+def test_the_toolkit_goes_on_where_either_twin_stops(build_it, use_it, tmp_path):
+    """An epoch with a twin, then a step here and there on the same batch: what ship_it writes holds the whole state."""
+    (X, labels), _ = ship_it.split()
+    samples = ship_it.data.load("digits", "train")
     for twin in (build_it, use_it):
-        run, _, _ = run_and_data(twin, "adam")
-        ship_it.write(twin, run.parameters, tmp_path)
-        tensors = load_file(tmp_path / "digits.safetensors")
-        found = [tensors[f"weights.{i}"] for i in range(3)], [tensors[f"biases.{i}"] for i in range(3)]
-        expected = run.parameters.weights, run.parameters.biases
-        assert_equivalent(expected, found, rtol=0.0, atol=0.0, names=(twin.__name__.rpartition(".")[2], "safetensors"))
+        rng = Random(0)
+        run = twin.start(twin.initialize([64, 8, 10], rng), twin.Adam(ship_it.LEARNING_RATE), len(X), rng)
+        run, losses = twin.train(run, X, labels, 3)
+        ship_it.write(run, losses, tmp_path / twin.__name__, n_epochs=3)
+        loaded = ship_it.training.Run.load(tmp_path / twin.__name__, "last")
+        loaded.go_on(epochs=4, batch_size=len(X))
+        loaded.train(samples, None)
+        run, losses = twin.train(run, X, labels, 1)
+        assert_equivalent(losses, [loaded.history[-1].loss], names=(twin.__name__.rpartition(".")[2], "toolkit"))
+        assert_equivalent(ship_it._flat(run.parameters).tolist(), loaded.network.theta.tolist())
