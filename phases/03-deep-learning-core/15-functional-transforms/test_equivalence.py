@@ -245,6 +245,13 @@ def test_arithmetic(build_it):
             [build_it.sum(M), build_it.sum(M, 0), build_it.sum(M, 1), build_it.sum(M, -1), build_it.sum(array(7))]
         ),
         "broadcast": plain([M + c, c - M, 2 * v, v / 2, 1 / array([2.0, 4.0]), M * v]),
+        "broadcast, more axes": plain(
+            [
+                array([[[0.0, 1.0]], [[2.0, 3.0]]]) + c,
+                array([[[0.0, 1.0]]]) + c,
+                array([[5.0]]) + array([[[0.0, 1.0]], [[2.0, 3.0]]]),
+            ]
+        ),
         "compare": plain([v > 0, v < 0, v >= -2, v <= -2, v == 0.5, build_it.array(0) > v]),
         "where": plain(build_it.where(v > 0, v, -v)),
         "where, broadcast": plain(build_it.where(c > 15, M, 0.0)),
@@ -270,6 +277,11 @@ def test_arithmetic(build_it):
             [0.5, -1.0, 0.25],
             [0.5, 0.25],
             [[1.0, -4.0, 1.5], [4.0, -10.0, 3.0]],
+        ],
+        "broadcast, more axes": [
+            [[[10.0, 11.0], [20.0, 21.0]], [[12.0, 13.0], [22.0, 23.0]]],
+            [[[10.0, 11.0], [20.0, 21.0]]],
+            [[[5.0, 6.0]], [[7.0, 8.0]]],
         ],
         "compare": [
             [True, False, True],
@@ -333,6 +345,8 @@ def test_jit_tidies_up(build_it):
     eager = [y.tolist() for y in wasteful(build_it.array(0.5), build_it.array(2.0))]
     assert [y.tolist() for y in build_it.jit(wasteful)(0.5, 2.0)] == eager
     assert build_it.jit(lambda x: (2.0, x))(1.0)[0].tolist() == 2.0
+    same_constant = build_it.make_jaxpr(build_it.jit(lambda x: x * 2.0 + x * 2.0))(1.0)
+    assert [e.primitive for e in same_constant.equations] == ["mul", "add"]
     sums = build_it.jit(lambda M: (build_it.sum(M, 0), build_it.sum(M, 1), build_it.sum(M, 0)))
     assert plain(sums(build_it.array([[1.0, 2.0], [3.0, 4.0]]))) == [[4.0, 6.0], [3.0, 7.0], [4.0, 6.0]]
 
@@ -365,6 +379,18 @@ def test_reverse_mode_costs_a_small_multiple(build_it):
 
 
 # Both twins
+
+
+def test_names_after_z(build_it, use_it):
+    def long(x):
+        for _ in range(60):
+            x = x * 2.0
+        return x
+
+    jaxprs = [twin.make_jaxpr(long)(1.0) for twin in (build_it, use_it)]
+    assert_equivalent(*jaxprs)
+    names = [e.output.partition(":")[0] for e in jaxprs[0].equations]
+    assert (names[0], names[24], names[25], names[26], names[51]) == ("b", "z", "ba", "bb", "ca")
 
 
 @given(st.lists(any_lines, min_size=1, max_size=8), numbers, numbers)
