@@ -30,8 +30,14 @@ import torch
 from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+sys.path.insert(0, str(Path(__file__).resolve().with_name("nn-toolkit") / "src"))
 
+from nn_toolkit.architecture import parse
+from nn_toolkit.losses import cross_entropy
+from nn_toolkit.network import Network
+from nn_toolkit.optimizers import Adam
 from phases.deep_learning_core.neural_network_toolkit import build_it
+from phases.deep_learning_core.neural_network_toolkit.ship_it import flat
 from phases.deep_learning_core.optimizers import build_it as optimizers
 from torch import nn
 
@@ -42,7 +48,7 @@ SPEED = Path(__file__).with_name("speed.json")
 Batch = tuple[list[list[float]], list[int]]
 
 
-# ---- the NumPy rungs. nn-toolkit takes this place: anything with `step(X, y) -> loss` will do.
+# ---- the NumPy rungs
 
 
 class NumPyNetwork:
@@ -103,6 +109,24 @@ def numpy_rung(
             else:
                 loss, gradients = network.gradients(X, y, len(y))
             network.update(gradients, build_it.Adam())
+            losses.append(loss)
+        return losses
+
+    return take
+
+
+def toolkit_rung(parameters: build_it.Parameters, batches: list[Batch]) -> Callable:
+    """The package that this lesson ships, in float32."""
+    arrays = [(np.array(X, np.float32), np.array(y)) for X, y in batches]
+
+    def take() -> list[float]:
+        network, optimizer, losses = Network(parse("-".join(map(str, SIZES)))), Adam(0.001), []
+        network.theta[:] = flat(parameters)
+        optimizer.attach(network.theta)
+        for X, y in arrays:
+            loss, gradient = cross_entropy(network.forward(X, training=True), y)
+            network.backward(gradient)
+            optimizer.step(network.theta, network.gradient)
             losses.append(loss)
         return losses
 
@@ -179,7 +203,8 @@ def ladder(rows: list[list[float]], labels: list[int], with_threads: bool) -> li
         ("NumPy, one sample at a time", float64, 1, 10, numpy_rung(start, batches[:10], np.float64, one_by_one=True)),
         ("NumPy, batches of 64", float64, 1, 100, numpy_rung(start, batches, np.float64)),
         ("NumPy, float32", float32, 1, 100, numpy_rung(start, batches, np.float32)),
-        ("NumPy, float32, 2 threads", float32, 2, 100, numpy_rung(start, batches, np.float32)),
+        ("NumPy, float32: nn-toolkit", float32, 1, 100, toolkit_rung(start, batches)),
+        ("nn-toolkit, 2 threads", float32, 2, 100, toolkit_rung(start, batches)),
         ("PyTorch, float64", float64, 1, 100, torch_rung(start, batches, torch.float64)),
         ("PyTorch, float32", float32, 1, 100, torch_rung(start, batches, torch.float32)),
         ("PyTorch, float32, 2 threads", float32, 2, 100, torch_rung(start, batches, torch.float32)),

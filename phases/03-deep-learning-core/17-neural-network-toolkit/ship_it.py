@@ -43,12 +43,12 @@ def write(run: Any, losses: list[float], folder: Path, n_epochs: int = EPOCHS) -
         data.load("digits", "train"),
         {"name": "digits", "regression": False, "validation": 0.0},
     )
-    own.network.theta[:] = _flat(run.parameters)
+    own.network.theta[:] = flat(run.parameters)
     # The toolkit keeps Adam's moments without their factors 1 - β.
     for name, moment, beta in zip(
         ("mean", "square"), run.moments, (run.optimizer.beta1, run.optimizer.beta2), strict=True
     ):
-        own.optimizer.state[name][:] = _flat(moment) / (1 - beta)
+        own.optimizer.state[name][:] = flat(moment) / (1 - beta)
     own.optimizer.steps, own.epoch, own.best = run.n_steps, n_epochs, n_epochs
     n_batches = run.n_steps // n_epochs
     for epoch in range(n_epochs):
@@ -57,7 +57,7 @@ def write(run: Any, losses: list[float], folder: Path, n_epochs: int = EPOCHS) -
     own.save(folder)
 
 
-def _flat(values: Any) -> Any:
+def flat(values: Any) -> Any:
     """Weights and biases, layer by layer, as one vector: the order of the toolkit's."""
     layers = zip(values.weights, values.biases, strict=True)
     return np.concatenate([np.ravel(part) for layer in layers for part in layer])

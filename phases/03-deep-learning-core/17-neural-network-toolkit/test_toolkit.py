@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+
+from shared.proof import readme
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "nn-toolkit" / "src"
@@ -833,3 +836,17 @@ def test_an_architecture_of_ones_own_is_inspected(capsys: pytest.CaptureFixture[
     out = capsys.readouterr().out
     assert "46,730 parameters" in out or "conv2d channels=16 size=5" in out
     assert isinstance(parse("2-2"), Architecture)
+
+
+def test_the_lessons_page_shows_what_the_commands_print(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(HERE.parents[2] / "outputs" / "tools" / "nn-toolkit")
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r'^```text title="nn-toolkit"\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        for shown in block.split("$ nn-toolkit ")[1:]:
+            command, _, expected = shown.partition("\n")
+            assert nn(*command.split()) == 0
+            assert readme.same_output(expected, capsys.readouterr().out), command

@@ -1,0 +1,352 @@
+"""Training: epochs of mini-batches, with validation, early stopping, and checkpoints from which a run goes on exactly.
+
+All randomness of a run comes from its seed and its place (epoch and batch), never from a generator that has run on. So
+a checkpoint needs no generator's state, and what follows it is the same whether the run was interrupted or not.
+"""
+
+import json
+import math
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nn_toolkit.architecture import Architecture, from_json
+from nn_toolkit.data import Data, Scaling
+from nn_toolkit.layers import Array, Dropout, softmax
+from nn_toolkit.losses import LOSSES, Loss, check_labels
+from nn_toolkit.network import Network
+from nn_toolkit.optimizers import make_optimizer
+from nn_toolkit.tensors import read_tensors, write_tensors, write_whole
+
+FORMAT = "nn-toolkit 1"
+MODEL = "model.json"
+ORDER, MASKS = 1, 2  # what a generator is for; the weights are drawn with the seed alone
+
+
+# The learning rate's factor, by the share of the run's steps that are done: 0 for the first, below 1 for the last.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: 0.5 * (1.0 + math.cos(math.pi * done)),  # Loshchilov & Hutter (2017), eq. 5, to 0
+}
+
+
+class DivergedError(ValueError):
+    """The loss is no finite number any more."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of, besides its architecture and data. It stands in the checkpoint, and decides all."""
+
+    loss: str = "cross-entropy"
+    optimizer: str = "adam"
+    learning_rate: float = 0.002
+    momentum: float = 0.9  # of the optimizer momentum
+    schedule: str = "cosine"  # of the learning rate, from step to step
+    initializer: str = "he"
+    batch_size: int = 64
+    epochs: int = 3
+    patience: int = 0  # epochs without a better validation loss after which the run ends; 0: never
+    seed: int = 0
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ValueError(f"the loss is one of {', '.join(LOSSES)}, not {self.loss!r}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"the schedule is one of {', '.join(SCHEDULES)}, not {self.schedule!r}")
+        for name, least in (("batch_size", 1), ("epochs", 1), ("patience", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name.replace('_', ' ')} is a whole number from {least}, not {value!r}")
+
+
+@dataclass
+class Epoch:
+    """What was measured in an epoch: means over its batches, while the weights changed, and on the validation set."""
+
+    epoch: int
+    loss: float
+    accuracy: float | None  # None for a regression
+    seconds: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+@dataclass
+class Run:
+    """A network in training.
+
+    Attributes:
+        epoch: how many epochs are complete; batch: how many batches of the next one are.
+        loss_sum, n_right, seconds: of those batches: the losses times their samples, the samples whose largest output
+            is the label's, the time.
+        best: the epoch with the smallest validation loss; without a validation set the last one.
+        stopped: whether early stopping has ended the run.
+    """
+
+    network: Network
+    settings: Settings
+    scaling: Scaling
+    classes: tuple[str, ...]
+    about_data: dict[str, Any]  # what the command line needs to read the same data again
+    history: list[Epoch] = field(default_factory=list)
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    n_right: int = 0
+    seconds: float = 0.0
+    best: int = 0
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        rates = {"learning_rate": settings.learning_rate, "momentum": settings.momentum}
+        self.optimizer = make_optimizer({"name": settings.optimizer, **rates})
+        self.optimizer.attach(self.network.theta)
+        self._loss: Loss = LOSSES[settings.loss]
+        self._drops = any(isinstance(layer, Dropout) for layer in self.network.layers)
+
+    @classmethod
+    def new(cls, architecture: Architecture, settings: Settings, data: Data, about_data: dict[str, Any]) -> "Run":
+        """A run that has not begun.
+
+        Raises:
+            ValueError: the network does not fit the data or the loss.
+        """
+        if settings.loss == "cross-entropy" and architecture.layers[-1]["type"] == "softmax":
+            raise ValueError(
+                "cross-entropy takes logits and has a softmax of its own: leave out the softmax at the end"
+            )
+        network = Network(architecture, settings.initializer, settings.seed, settings.dtype)
+        run = cls(network, settings, Scaling.of(data), data.classes, about_data)
+        run.check(data)
+        return run
+
+    def check(self, data: Data) -> None:
+        """Raise ValueError where the data are not such as this network takes."""
+        n_outputs = self.network.n_outputs
+        if math.prod(data.shape) != math.prod(self.network.architecture.input):
+            has, takes = (_by(shape) for shape in (data.shape, self.network.architecture.input))
+            raise ValueError(f"the samples of {data.name} have {has} values, and the network takes {takes}")
+        if not len(data):
+            raise ValueError(f"{data.name} has no samples")
+        if bool(self.classes) != bool(data.classes):
+            raise ValueError(
+                f"{data.name} has {'labels' if data.classes else 'targets'}, and the network was made for others"
+            )
+        if data.classes:
+            if len(data.classes) > n_outputs:
+                raise ValueError(f"{data.name} has {len(data.classes)} classes, and the network {n_outputs} outputs")
+            check_labels(data.y, n_outputs)
+        elif self.settings.loss != "mse" or n_outputs != 1:
+            raise ValueError("a regression takes the loss mse and a network with one output")
+
+    def train(
+        self, training: Data, validation: Data | None, watch: Callable[["Run", int], None] = lambda run, n_batches: None
+    ) -> None:
+        """Train to the end of the settings' epochs, or until early stopping.
+
+        Args:
+            training: the samples to learn from.
+            validation: the samples to measure on after each epoch.
+            watch: called with the run and the number of batches in an epoch: after each batch, and after each epoch,
+                when `batch` is 0 again.
+
+        Raises:
+            DivergedError: the loss is no finite number.
+        """
+        if self.settings.patience and validation is None:
+            raise ValueError("early stopping needs validation samples")
+        size, dtype = self.settings.batch_size, self.network.dtype
+        X, y = training.X, training.y
+        n_batches = -(-len(y) // size)
+        while self.epoch < self.settings.epochs and not self.stopped:
+            order = self._rng(ORDER, 0).permutation(len(y))
+            start = time.perf_counter() - self.seconds
+            while self.batch < n_batches:
+                chosen = order[self.batch * size :][:size]
+                self.optimizer.learning_rate = self.learning_rate(n_batches)
+                # Scaled batch by batch: a batch of bytes is quicker to gather than one of floats.
+                self._step(self.scaling(X.take(chosen, 0), dtype), y[chosen])
+                self.batch += 1
+                self.seconds = time.perf_counter() - start
+                watch(self, n_batches)
+            self._end_epoch(len(y), validation)
+            watch(self, n_batches)
+
+    def learning_rate(self, n_batches: int) -> float:
+        """That of the next step, where an epoch has `n_batches`."""
+        done = (self.epoch * n_batches + self.batch) / (self.settings.epochs * n_batches)
+        return self.settings.learning_rate * SCHEDULES[self.settings.schedule](done)
+
+    def _rng(self, purpose: int, batch: int) -> np.random.Generator:
+        return np.random.default_rng([self.settings.seed, purpose, self.epoch, batch])
+
+    def _step(self, X: Array, y: Array) -> None:
+        outputs = self.network.forward(X, training=True, rng=self._rng(MASKS, self.batch) if self._drops else None)
+        if self.classes:
+            self.n_right += int((outputs.argmax(1) == y).sum())
+        loss, gradient = self._loss(outputs, y)
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.batch + 1}; {self._where(X)}. "
+                f"A smaller learning rate than {self.settings.learning_rate:g} is the first thing to try"
+            )
+        self.loss_sum += loss * len(y)
+        self.network.backward(gradient)
+        self.optimizer.step(self.network.theta, self.network.gradient)
+
+    def _where(self, X: Array) -> str:
+        """Which layer is the first to give a value that is no finite number, for a message."""
+        if not np.isfinite(X).all():
+            return "a sample holds a value that is no finite number"
+        with np.errstate(all="ignore"):
+            training = self.network.activations(X, training=True, rng=self._rng(MASKS, self.batch))
+            for place, (layer, output) in enumerate(training):
+                for name, values in layer.parameters.items():
+                    if not np.isfinite(values).all():
+                        return f"the {name} of layer {place} ({layer}) is not finite"
+                if not np.isfinite(output).all():
+                    return f"the output of layer {place} ({layer}) is not finite"
+        return "the outputs are finite and too large for the loss"
+
+    def _end_epoch(self, n_samples: int, validation: Data | None) -> None:
+        accuracy = self.n_right / n_samples if self.classes else None
+        done = Epoch(self.epoch + 1, self.loss_sum / n_samples, accuracy, self.seconds)
+        if validation is not None:
+            done.validation_loss, done.validation_accuracy = self.measure(validation)
+        self.history.append(done)
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.loss_sum, self.n_right, self.seconds = 0.0, 0, 0.0
+        losses = [e.loss if e.validation_loss is None else e.validation_loss for e in self.history]
+        self.best = self.epoch if validation is None else 1 + losses.index(min(losses))
+        self.stopped = 0 < self.settings.patience <= self.epoch - self.best
+
+    def outputs(self, data: Data) -> Array:
+        """The network's outputs in evaluation mode: n_samples × n_outputs; for cross-entropy these are logits."""
+        return self.network.predict(self.scaling(data.X, self.network.dtype))
+
+    def probabilities(self, data: Data) -> Array:
+        """The outputs, after a softmax where the loss is cross-entropy."""
+        outputs = self.outputs(data)
+        return softmax(outputs) if self.settings.loss == "cross-entropy" else outputs
+
+    def measure(self, data: Data) -> tuple[float, float | None]:
+        """The loss on a data set in evaluation mode, and the accuracy (None for a regression)."""
+        outputs = self.outputs(data)
+        accuracy = float((outputs.argmax(1) == data.y).mean()) if self.classes else None
+        return self._loss(outputs, data.y)[0], accuracy
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint; one that was there stays whole until this one is.
+
+        The weights come first, in a file of a new name; model.json, which names that file, is replaced last.
+        """
+        name = f"epoch-{self.epoch}.safetensors" if not self.batch else f"epoch-{self.epoch}-{self.batch}.safetensors"
+        tensors = {**self.network.parameters, **self.network.buffers}
+        tensors |= {f"optimizer.{key}": vector for key, vector in self.optimizer.state.items()}
+        write_tensors(folder / name, tensors)
+        best = f"epoch-{self.best}.safetensors" if self.best else name
+        model = {
+            "format": FORMAT,
+            "architecture": self.network.architecture.as_json(),
+            "settings": asdict(self.settings),
+            "scaling": {"mean": self.scaling.mean.tolist(), "scale": self.scaling.scale.tolist()},
+            "classes": list(self.classes),
+            "data": self.about_data,
+            "weights": {"last": name, "best": best},
+            "progress": {
+                "epoch": self.epoch,
+                "batch": self.batch,
+                "steps": self.optimizer.steps,
+                "loss_sum": self.loss_sum,
+                "n_right": self.n_right,
+                "seconds": self.seconds,
+                "best": self.best,
+                "stopped": self.stopped,
+            },
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+        write_whole(folder / MODEL, (json.dumps(model, indent=1) + "\n").encode())
+        for file in folder.glob("epoch-*.safetensors"):
+            if file.name not in (name, best) and re.fullmatch(r"epoch-\d+(-\d+)?\.safetensors", file.name):
+                file.unlink()
+
+    @classmethod
+    def load(cls, folder: Path, which: str = "best") -> "Run":
+        """The run in a folder: with its best weights, to be used, or with its last ones, to go on.
+
+        Raises:
+            ValueError: there is none, or a file of it is damaged or belongs to another network.
+        """
+        file = folder / MODEL
+        try:
+            model = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"{folder} holds no trained network: there is no {MODEL} in it") from None
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{file} is damaged: {error}") from None
+        if not isinstance(model, dict) or model.get("format") != FORMAT:
+            raise ValueError(f"{file} is not written by this version: its format is not {FORMAT!r}")
+        try:
+            settings = Settings(**model["settings"])
+            architecture = from_json(model["architecture"], str(file))
+            # The weights are replaced below: the seed is for what comes after.
+            network = Network(architecture, "zeros", settings.seed, settings.dtype)
+            scaling = Scaling(*(np.array(model["scaling"][name], np.float64) for name in ("mean", "scale")))
+            run = cls(network, settings, scaling, tuple(model["classes"]), model["data"])
+            run.history = [Epoch(**epoch) for epoch in model["history"]]
+            progress = dict(model["progress"])
+            run.optimizer.steps = progress.pop("steps")
+            for name, value in progress.items():
+                if name not in run.__dict__:
+                    raise KeyError(name)
+                setattr(run, name, value)
+            weights = folder / model["weights"][which]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{file} is damaged: {error!r}") from None
+        run._fill(weights)
+        return run
+
+    def _fill(self, file: Path) -> None:
+        tensors = read_tensors(file)
+        wanted = {**self.network.parameters, **self.network.buffers}
+        wanted |= {f"optimizer.{key}": vector for key, vector in self.optimizer.state.items()}
+        for name in sorted(set(wanted) | set(tensors)):
+            if name not in tensors or name not in wanted:
+                raise ValueError(f"{file} {'lacks' if name in wanted else 'holds'} {name}, and {MODEL} says otherwise")
+            if tensors[name].shape != wanted[name].shape or tensors[name].dtype != wanted[name].dtype:
+                found, expected = (f"{t.dtype} of {_by(t.shape)}" for t in (tensors[name], wanted[name]))
+                raise ValueError(f"{file}: {name} is {found}, and {MODEL} says {expected}")
+            wanted[name][...] = tensors[name]
+
+    def go_on(self, **changes: Any) -> None:
+        """Change settings that do not touch what is done: the number of epochs and the patience."""
+        self.settings = replace(self.settings, **changes)
+        self.stopped = 0 < self.settings.patience <= self.epoch - self.best
+
+
+def split(data: Data, n_validation: int, seed: int) -> tuple[Data, Data | None]:
+    """The samples to train on and those to measure on, by a shuffle of the seed; None where `n_validation` is 0.
+
+    Raises:
+        ValueError: nothing would be left to train on.
+    """
+    if not 0 <= n_validation < len(data):
+        raise ValueError(
+            f"{n_validation} samples for the validation, and {data.name} has {len(data)}: leave some to train on"
+        )
+    if not n_validation:
+        return data, None
+    order = np.random.default_rng([seed, 0]).permutation(len(data))
+    return data.take(np.sort(order[n_validation:])), data.take(np.sort(order[:n_validation]))
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape)) or "one value"
