@@ -53,7 +53,7 @@ class Trace:
 
     Attributes:
         x: the inputs, n_steps × n_samples × n_in.
-        lengths: how many steps each sample has.
+        lengths: how many steps each sample has; None becomes n_steps for each.
         states: n_steps + 1 of them: states[t] goes into step t, and states[-1] is the final one.
         outputs: h after each step, n_steps × n_samples × n_hidden; 0 where a sample has ended.
     """
@@ -130,7 +130,7 @@ def rnn_cell(parameters: Parameters, X: Matrix, state: State, nonlinearity: str 
     Args:
         parameters: with one block of rows.
         X: n_samples × n_in, finite.
-        state: (h,), n_samples × n_hidden.
+        state: (h,), n_samples × n_hidden. A NaN in it goes on, through relu too.
         nonlinearity: f, "tanh" or "relu".
 
     Returns:
@@ -360,8 +360,8 @@ def backward(
         The gradients of x, 0 where a sample has ended; of the state before the first step; of the parameters.
 
     Raises:
-        ValueError: an unknown kind; a trace whose parts do not fit each other or the parameters; gradients with
-            shapes other than those of the outputs and of the state.
+        ValueError: an unknown kind; a trace whose x, lengths and states do not fit each other or the parameters;
+            gradients with shapes other than those of the outputs and of the state.
     """
     n_samples, n_hidden = _check_trace(kind, parameters, trace)
     if to_outputs is None:
@@ -528,7 +528,7 @@ def _check_steps(name: str, x: list[Matrix], n_steps: int, n_samples: int, n_col
 
 
 def _check_sequence(kind: str, parameters: Parameters, x: list[Matrix]) -> tuple[int, int]:  # given
-    """n_samples and n_hidden, where x fits the parameters."""
+    """n_samples and n_hidden, where the kind is known, and x fits the parameters and is finite."""
     _check_kind(kind)
     n_in, n_hidden = _check_parameters(kind, parameters)
     if not isinstance(x, list | tuple) or not x:
@@ -548,7 +548,7 @@ def _check_lengths(lengths: list[int], n_steps: int, n_samples: int) -> None:  #
 
 
 def _check_trace(kind: str, parameters: Parameters, trace: Trace) -> tuple[int, int]:  # given
-    """n_samples and n_hidden, where the trace fits itself and the parameters."""
+    """n_samples and n_hidden, where x, lengths and states fit each other and the parameters; outputs are not read."""
     n_samples, n_hidden = _check_sequence(kind, parameters, trace.x)
     _check_lengths(trace.lengths, len(trace.x), n_samples)
     if len(trace.states) != len(trace.x) + 1:

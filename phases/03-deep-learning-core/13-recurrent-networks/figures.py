@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from random import Random
+from statistics import median
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from phases.deep_learning_core.recurrent_networks import build_it
 
 # Okabe & Ito's colours, told apart by every kind of colour vision
 BLUE, VERMILION, GREEN, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#666666"
-N_IN, N_HIDDEN, N_STEPS = 4, 16, 101
+N_IN, N_HIDDEN, N_STEPS, N_NETWORKS = 4, 16, 101, 9
 
 
 def two_steps_by_hand() -> Figure:
@@ -47,18 +48,22 @@ def two_steps_by_hand() -> Figure:
 
 
 def gradient_by_lag() -> Figure:
-    """How much of a gradient at the last h reaches the input k steps before, for random networks of 16 units."""
+    """How much of a gradient at the last h reaches the input k steps before: medians of nine networks of 16 units."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.1), layout="constrained", sharey=True)
     lags = range(N_STEPS)
     styles = ((0.5, BLUE, "-"), (1.0, GREEN, "--"), (1.4, GREY, ":"), (2.0, VERMILION, "-."))
     for gain, color, line in styles:
-        left.plot(lags, _by_lag("rnn_relu", gain=gain), color=color, ls=line, lw=1.7, label=f"ReLU, gain {gain}")
-    left.plot(lags, _by_lag("rnn_tanh"), color="black", lw=1.4, label="tanh, as torch draws it")
+        norms = _by_lag("rnn_relu", gain=gain)
+        left.plot(lags, list(map(median, norms)), color=color, ls=line, lw=1.7, label=f"ReLU, gain {gain}")
+        if gain == 1.4:
+            ends = list(map(min, norms)), list(map(max, norms))
+            left.fill_between(lags, *ends, color=GREY, alpha=0.2, lw=0, label="smallest to largest at 1.4")
+    left.plot(lags, list(map(median, _by_lag("rnn_tanh"))), color="black", lw=1.4, label="tanh, as torch draws it")
     left.set_title("RNN", fontsize=11)
     for bias, color, line in ((0.0, VERMILION, "-"), (1.0, ORANGE, "--"), (2.0, GREEN, "-."), (5.0, BLUE, ":")):
         label = "as torch draws it" if bias == 0 else f"forget bias + {bias:.0f}"
-        right.plot(lags, _by_lag("lstm", bias), color=color, ls=line, lw=1.7, label=f"LSTM, {label}")
-    right.plot(lags, _by_lag("gru"), color="black", lw=1.4, label="GRU, as torch draws it")
+        right.plot(lags, list(map(median, _by_lag("lstm", bias))), color=color, ls=line, lw=1.7, label=f"LSTM, {label}")
+    right.plot(lags, list(map(median, _by_lag("gru"))), color="black", lw=1.4, label="GRU, as torch draws it")
     right.plot(lags, [0.1 * 0.5**k for k in lags], color=GREY, lw=0.8)
     right.annotate("0.1 · ½ᵏ", (61, 0.1 * 0.5**61), (48, 1e-22), color=GREY, fontsize=9)
     right.set_title("LSTM and GRU", fontsize=11)
@@ -70,9 +75,14 @@ def gradient_by_lag() -> Figure:
     return figure
 
 
-def _by_lag(kind: str, forget_bias: float = 0.0, gain: float | None = None) -> list[float]:
+def _by_lag(kind: str, forget_bias: float = 0.0, gain: float | None = None) -> list[tuple[float, ...]]:
+    """For each lag, the norms of nine networks."""
+    return list(zip(*(_of_one(kind, forget_bias, gain, seed) for seed in range(N_NETWORKS)), strict=True))
+
+
+def _of_one(kind: str, forget_bias: float, gain: float | None, seed: int) -> list[float]:
     """‖dL/dx‖ of each step, the last one first, where a random gradient arrives at the last h."""
-    rng = Random(0)
+    rng = Random(seed)
     p = build_it.initialize(kind, N_IN, N_HIDDEN, rng)
     if gain is not None:
         std = gain / math.sqrt(N_HIDDEN)

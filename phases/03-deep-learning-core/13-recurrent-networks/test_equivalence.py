@@ -182,6 +182,44 @@ def test_an_lstm_and_a_gru_by_hand(build_it, use_it):
         assert_equivalent(found, by_hand, **against(twin, "by hand"))
 
 
+def test_the_order_of_the_blocks(build_it, use_it):
+    """All biases are log 2: σ gives 2/3, tanh 3/5; c = h = 1/2. A -1000 in one block says which gate it is."""
+    log2 = math.log(2)
+    lstm = {  # h' and c' = f c + i g, of which o lets tanh through
+        "block 0 must be i": (2 / 3 * math.tanh(1 / 3), 1 / 3),
+        "block 1 must be f": (2 / 3 * math.tanh(2 / 5), 2 / 5),
+        "block 2 must be g": (2 / 3 * math.tanh(-1 / 3), -1 / 3),
+        "block 3 must be o": (0.0, 1 / 3 + 2 / 5),
+    }
+    gru = {  # h' = (1 - z) n + z h with n = tanh(r log 2)
+        "block 0 must be r": (1 / 3,),
+        "block 1 must be z": (math.tanh(2 / 3 * log2),),
+        "block 2 must be n": (0.0,),
+    }
+    for twin in (build_it, use_it):
+        for cell, cases_of_it in ((twin.lstm_cell, lstm), (twin.gru_cell, gru)):
+            n, found = len(cases_of_it), {}
+            for k, (name, after) in enumerate(cases_of_it.items()):
+                biases = [-1000.0 if j == k else log2 for j in range(n)]
+                p = twin.Parameters([[0.0]] * n, [[0.0]] * n, [0.0] * n, biases)
+                found[name] = tuple(part[0][0] for part in cell(p, [[1.0]], ([[0.5]],) * len(after)))
+            assert_equivalent(found, cases_of_it, **against(twin, "by hand"))
+
+
+def test_the_state_of_a_sample_that_has_ended(build_it, use_it):
+    """The example of the README, its padding a 99: every state keeps a row for each sample."""
+    by_hand = {
+        "states[1]": ([[2.0], [2.0]],),
+        "states[2], sample 1 ended after one step": ([[2.0], [2.0]],),
+        "outputs": [[[2.0], [2.0]], [[2.0], [0.0]]],
+    }
+    for twin in (build_it, use_it):
+        p = twin.Parameters([[1.0]], [[0.5]], [0.0], [0.0])
+        trace = twin.forward("rnn_relu", p, [[[2.0], [2.0]], [[1.0], [99.0]]], None, [2, 1])
+        found = dict(zip(by_hand, (*trace.states[1:], trace.outputs), strict=True))
+        assert_equivalent(found, by_hand, **against(twin, "by hand"))
+
+
 # ---- against torch
 
 
@@ -431,7 +469,9 @@ def test_nan_in_a_state_is_not_hidden(build_it, use_it):
             values, x, *_ = random_case(kind, (1, 1, 2, 1))
             p = parameters_of(twin, [[[1.0]] * N_GATES[kind], [[1.0]] * N_GATES[kind], *values[2:]])
             trace = twin.forward(kind, p, x, ([[NAN]],) * n_states(kind))
-            assert_equivalent([math.isnan(v) for v in flat(trace.outputs)], [True] * 2, **against(twin, "NaN"))
+            found = {f"{kind}: isnan(output)": [math.isnan(v) for v in flat(trace.outputs)]}
+            expected = {f"{kind}: isnan(output)": [True] * 2}
+            assert_equivalent(found, expected, **against(twin, "a NaN in the state goes on"))
 
 
 def test_a_linear_chain_in_closed_form(build_it, use_it):

@@ -69,7 +69,7 @@ class Trace:
 
     Attributes:
         x: the inputs, n_steps × n_samples × n_in.
-        lengths: how many steps each sample has.
+        lengths: how many steps each sample has; None becomes n_steps for each.
         states: n_steps + 1 of them: states[t] goes into step t, and states[-1] is the final one.
         outputs: h after each step, n_steps × n_samples × n_hidden; 0 where a sample has ended.
     """
@@ -149,9 +149,9 @@ def forward(
     state: State | None = None,
     lengths: list[int] | None = None,
 ) -> Trace:
-    """torch.nn.RNN, LSTM or GRU over the whole sequence.
+    """torch.nn.RNN, LSTM or GRU over the whole sequence: outputs and final state.
 
-    They give the final state alone. The state before step t is the final one of the first t steps.
+    They keep an LSTM's c to themselves, so the states between are those of torch's cell, step by step.
     """
     _check_kind(kind)
     layer = _module(LAYERS[kind], kind, parameters)
@@ -160,9 +160,13 @@ def forward(
     lengths = _lengths(lengths, *inputs.shape[:2])
     with torch.no_grad():
         outputs, final = _run(layer, inputs, before, lengths)
-        shorter = [_run(layer, inputs[:t], before, [min(n, t) for n in lengths])[1] for t in range(1, len(inputs))]
-    states = [tuple(part.tolist() for part in parts) for parts in (before, *shorter, final)]
-    return Trace(x, lengths, states, outputs.tolist())
+        cell, states = _module(CELLS[kind], kind, parameters), [before]
+        for t, X in enumerate(inputs[:-1]):
+            live = torch.tensor(lengths)[:, None] > t
+            new = _step(kind, cell, X, states[-1])
+            states.append(tuple(torch.where(live, *parts) for parts in zip(new, states[-1], strict=True)))
+    states_as_lists = [tuple(part.tolist() for part in parts) for parts in (*states, final)]
+    return Trace(x, lengths, states_as_lists, outputs.tolist())
 
 
 def backward(
