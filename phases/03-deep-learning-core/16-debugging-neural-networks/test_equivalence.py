@@ -117,6 +117,13 @@ WORST = {  # name: (slopes, claimed) → the place of the worst
 }
 
 
+def test_numbers_near_the_largest(build_it, use_it):
+    """Both derivatives are 1.5e308, and their difference is finite, though their sum is not."""
+    for twin in (build_it, use_it):
+        found = twin.gradient_check(lambda x: 1.5e308 * x[0], lambda x: [1.5e308], [0.0], eps=0.25)
+        assert found == twin.GradientCheck(True, [], 0, 1.5e308, 1.5e308, 0.0)
+
+
 NOT_FINITE = {  # what f is above 1, where x is, and what is claimed: no comparison can say that these are right
     "differences overflow": (INF, 1.0),
     "both overflow": (INF, INF),
@@ -571,6 +578,34 @@ def test_layers_of_unknown_kinds(frameworks, monkeypatch):
     for found in findings(frameworks, "Unnamed", **SHORT):
         measured = {finding.check: finding.measured for finding in found}
         assert (measured["dead units"], measured["units alike"], measured["growth through depth"]) == (0.0, 0.0, 1.0)
+
+
+class NoMatrix(networks.Script):
+    """One number for each of three features, and no Linear: nothing that has two axes."""
+
+    def build(self):
+        nn = self.nn
+
+        class Scale(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = nn.Parameter(nn.tensor([0.5, -0.5, 1.0]))
+
+            def forward(self, x):
+                return x * self.scale
+
+        return Scale()
+
+    def inputs(self, X):
+        return self.nn.tensor([row[:3] for row in super().inputs(X).tolist()])
+
+
+def test_a_network_without_matrices(frameworks, monkeypatch):
+    monkeypatch.setattr(networks, "NoMatrix", NoMatrix, raising=False)
+    built, used = findings(frameworks, "NoMatrix", **SHORT)
+    assert_equivalent(built, used)
+    measured = {finding.check: finding.measured for finding in built}
+    assert (measured["update ratio"], measured["growth through depth"], measured["gradient"]) == (0.0, 1.0, 0.0)
 
 
 def test_a_batch_of_one_is_enough(build_it, use_it):
