@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 __all__ = [
@@ -115,10 +115,11 @@ class _Array(_Value):  # given
 
 
 def array(data: Any) -> Any:
-    """An array of float64 from a number or from nested lists; an array or a tracer comes back as it is.
+    """An array of float64 from a number or from nested lists or tuples; an array or a tracer comes back as it is.
 
     Raises:
-        ValueError: lists of different lengths or without entries, or an entry that is no number.
+        ValueError: lists of different lengths or without entries, or an entry that is neither int nor float (a bool is
+            an int, an array is none: there is no stacking).
     """
     if isinstance(data, _Value):
         return data
@@ -203,11 +204,14 @@ def _einsum_sizes(inputs: Sequence[Any], spec: str) -> tuple[dict[str, int], lis
     )
 
 
+_OF_ANY_DTYPE = ("where", "reduce_sum", "broadcast_in_dim", "transpose")  # the output has that of the input
+
+
 def _dtype(name: str, inputs: Sequence[Any]) -> str:  # given
     """The dtype that a primitive's output has."""
     if name in ("gt", "ge", "eq"):
         return "bool"
-    return inputs[name == "where"].dtype if name in ("broadcast_in_dim", "transpose", "where") else "f64"
+    return inputs[name == "where"].dtype if name in _OF_ANY_DTYPE else "f64"
 
 
 def _evaluate(name: str, inputs: Sequence[Any], params: dict[str, Any]) -> _Array:  # given
@@ -364,7 +368,8 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     """a where the condition holds and b elsewhere; both are computed everywhere.
 
     Raises:
-        ValueError: the condition is no result of a comparison, or the shapes do not broadcast.
+        ValueError: the condition is no array of booleans (Python's True is a number here), or the shapes do not
+            broadcast.
     """
     if array(condition).dtype != "bool":
         raise ValueError("where takes a comparison such as x > 0 as its condition, got numbers")
@@ -388,10 +393,12 @@ def dot(a: Any, b: Any) -> Any:
 def sum(x: Any, axis: int | None = None) -> Any:
     """The sum along an axis, which disappears; over all axes where None. A negative axis counts from the last.
 
+    Of booleans it is how many are true, as a float.
+
     Raises:
         ValueError: x has no such axis.
     """
-    x = array(x)
+    x = where(x, 1.0, 0.0) if array(x).dtype == "bool" else array(x)
     axes = tuple(range(len(x.shape))) if axis is None else (_axis(axis, x.shape),)
     return _apply("reduce_sum", x, axes=axes) if axes else x
 
@@ -461,10 +468,7 @@ class _Forward:
         if y.dtype == "bool":  # a comparison has steps and no slope
             return y
         terms = [_push(name, i, t, y, values, **params) for i, t in enumerate(tangents) if t is not None]
-        tangent = terms[0]
-        for term in terms[1:]:
-            tangent = tangent + term
-        return _Dual(self, y, tangent)
+        return _Dual(self, y, reduce(operator.add, terms))
 
 
 def _push(name: str, i: int, t: Any, y: Any, inputs: Sequence[Any], **params: Any) -> Any:
@@ -510,7 +514,7 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
         f(*primals) and J · tangents, of the same shapes.
 
     Raises:
-        ValueError: a tangent has another shape than its argument.
+        ValueError: the tangents have another form than the primals, or one another shape than its argument.
     """
     values, form = _flatten(tuple(primals))
     directions, other = _flatten(tuple(tangents))
@@ -611,7 +615,7 @@ def vjp(f: Function, *primals: Tree) -> tuple[Tree, Function]:
         the shapes of the primals.
 
     Raises:
-        ValueError: from that function, if the cotangent has not the shape of the value.
+        ValueError: from that function, if the cotangent has not the form and the shapes of the value.
     """
     values, form = _flatten(primals)
     with _running(_Recording()) as trace:
@@ -681,7 +685,7 @@ def value_and_grad(f: Function, argnums: int = 0) -> Function:
     """The function that gives f's value and its gradient with respect to argument number `argnums`.
 
     Raises:
-        ValueError: when called: the value is not one number, or there is no such argument.
+        ValueError: when called: the value is not a single number, of shape (), or there is no such argument.
     """
 
     def run(*arguments: Tree) -> tuple[Any, Tree]:
@@ -736,11 +740,9 @@ class _Batching:
         x = inputs[0]
         match name:
             case "reduce_sum":
-                params = {"axes": tuple(axis + 1 for axis in params["axes"])}
-                y = _apply(name, x.values, **params)
+                y = _apply(name, x.values, axes=tuple(axis + 1 for axis in params["axes"]))
             case "transpose":
-                params = {"axes": (0, *(axis + 1 for axis in params["axes"]))}
-                y = _apply(name, x.values, **params)
+                y = _apply(name, x.values, axes=(0, *(axis + 1 for axis in params["axes"])))
             case "broadcast_in_dim":
                 axes = (0, *(axis + 1 for axis in params["axes"]))
                 y = _apply(name, x.values, shape=(self.size, *params["shape"]), axes=axes)
@@ -751,7 +753,7 @@ class _Batching:
                 values = [v.values if self.owns(v) else v for v in inputs]
                 y = _apply(name, *values, spec=f"{words[0]},{words[1]}->{new}{out}")
             case _:
-                y = _apply(name, *map(self.full, inputs), **params)
+                y = _apply(name, *map(self.full, inputs))
         return _Batched(self, y)
 
 
@@ -871,7 +873,7 @@ def _identity(n: int) -> _Array:  # given
 
 
 def jit(f: Function) -> Function:
-    """f, recorded at the first call with arguments of these shapes; later calls run the record and never enter f.
+    """f, recorded at the first call with arguments of this form, these shapes and dtypes; then the record runs, not f.
 
     Raises:
         ValueError: when called: Python's if, while, bool or float asked for a traced value.
@@ -940,7 +942,7 @@ class Jaxpr:
     outputs: list[str]
 
     def __str__(self) -> str:
-        """One line for the inputs, one for each equation, one for the outputs."""
+        """One line for the inputs, one for each equation, one for the outputs, whose names are separated by spaces."""
         lines = [f"{e.output} = {' '.join([e.primitive, *e.inputs])}" for e in self.equations]
         return "\n  ".join([f"lambda {' '.join(self.inputs)}:", *lines, f"return {' '.join(self.outputs)}"])
 
@@ -948,7 +950,8 @@ class Jaxpr:
 def make_jaxpr(f: Function) -> Function:
     """The function that gives f's program for arguments of these shapes, as it was recorded.
 
-    Variables are a, b, …, z, ba, … in the order in which they appear, inputs first.
+    Variables are a, b, …, z, ba, … in the order in which they appear, inputs first, each with a type such as f64[2,3];
+    a constant is its `tolist()` as text, a tracer of an outer transform is "outer".
     """
 
     def run(*arguments: Tree) -> Jaxpr:

@@ -244,6 +244,7 @@ def test_arithmetic(build_it):
         "sum": plain(
             [build_it.sum(M), build_it.sum(M, 0), build_it.sum(M, 1), build_it.sum(M, -1), build_it.sum(array(7))]
         ),
+        "sum of booleans": repr([build_it.sum(M > 2, 1), build_it.sum(v > 0), build_it.sum(array(1) > 0)]),
         "broadcast": plain([M + c, c - M, 2 * v, v / 2, 1 / array([2.0, 4.0]), M * v]),
         "broadcast, more axes": plain(
             [
@@ -270,6 +271,7 @@ def test_arithmetic(build_it):
     expected = {
         "dot": [5.25, [-1.5, -3.0], [9.0, 12.0, 15.0], [[7.0, 8.0], [16.0, 17.0]]],
         "sum": [21.0, [5.0, 7.0, 9.0], [6.0, 15.0], [6.0, 15.0], 7.0],
+        "sum of booleans": "[Array([1.0, 3.0]), Array(2.0), Array(1.0)]",
         "broadcast": [
             [[11.0, 12.0, 13.0], [24.0, 25.0, 26.0]],
             [[9.0, 8.0, 7.0], [16.0, 15.0, 14.0]],
@@ -323,8 +325,12 @@ def test_make_jaxpr_in_print(build_it):
     printed = build_it.make_jaxpr(build_it.vmap(lambda x: build_it.where(build_it.where(x > 1, x > 2, x > 3), x, M)))(M)
     types = [e.output.partition(":")[2] for e in printed.equations]
     assert types == ["bool[1,2]"] * 4 + ["bool[1,1,2]", "f64[1,1,2]", "f64[1,1,2]"]
-    inner = build_it.grad(lambda x: float(len(build_it.make_jaxpr(lambda y: x * y)(1.0).equations)) * x)
-    assert inner(3.0).tolist() == 1.0
+    condition = build_it.make_jaxpr(lambda x: build_it.where(x > 0, M, (x > 0) * 2.0))(build_it.array([1.0]))
+    types = [e.output.partition(":")[2] for e in condition.equations]
+    assert types == ["bool[1]"] * 2 + ["f64[1]", "bool[]", "bool[1,2]", "f64[]", "f64[1,2]", "f64[1,2]"]
+    inside = []
+    build_it.grad(lambda x: inside.extend(build_it.make_jaxpr(lambda y: x * y)(1.0).equations) or x)(3.0)
+    assert [e.inputs for e in inside] == [["outer", "a"]]
     assert build_it.make_jaxpr(lambda x: x)(1.0).outputs == ["a"]
 
 
@@ -338,15 +344,24 @@ def test_jit_tidies_up(build_it):
         return twice * build_it.sin(build_it.array(2.0) * 3.0), twice * 0.0, twice * -0.0, twice
 
     before, after = (build_it.make_jaxpr(f)(0.5, 2.0) for f in (wasteful, build_it.jit(wasteful)))
-    assert len(before.equations) == 14
-    assert [e.primitive for e in after.equations] == ["sin", "mul", "mul", "add", "add", "mul", "mul", "mul"]
-    assert [e.inputs for e in after.equations][1:4] == [["c", "c"], ["c", "b"], ["c", "e"]]
-    assert after.outputs == ["h", "i", "j", "g"]
+    found = {
+        "steps as recorded": len(before.equations),
+        "steps of the tidied record": [e.primitive for e in after.equations],
+        "inputs of its second to fourth step": [e.inputs for e in after.equations][1:4],
+        "its outputs": after.outputs,
+    }
+    expected = {
+        "steps as recorded": 14,
+        "steps of the tidied record": ["sin", "mul", "mul", "add", "add", "mul", "mul", "mul"],
+        "inputs of its second to fourth step": [["c", "c"], ["c", "b"], ["c", "e"]],
+        "its outputs": ["h", "i", "j", "g"],
+    }
+    assert_equivalent(found, expected, **BY_HAND)
     eager = [y.tolist() for y in wasteful(build_it.array(0.5), build_it.array(2.0))]
     assert [y.tolist() for y in build_it.jit(wasteful)(0.5, 2.0)] == eager
     assert build_it.jit(lambda x: (2.0, x))(1.0)[0].tolist() == 2.0
     same_constant = build_it.make_jaxpr(build_it.jit(lambda x: x * 2.0 + x * 2.0))(1.0)
-    assert [e.primitive for e in same_constant.equations] == ["mul", "add"]
+    assert_equivalent([e.primitive for e in same_constant.equations], ["mul", "add"], **BY_HAND)
     sums = build_it.jit(lambda M: (build_it.sum(M, 0), build_it.sum(M, 1), build_it.sum(M, 0)))
     assert plain(sums(build_it.array([[1.0, 2.0], [3.0, 4.0]]))) == [[4.0, 6.0], [3.0, 7.0], [4.0, 6.0]]
 
@@ -532,7 +547,7 @@ def test_arrays(build_it, use_it, quantities, sizes):
 
 
 def test_where_stops_a_gradient_too_late(build_it, use_it):
-    """0 · inf is NaN: the branch that where does not take is computed, and so is its derivative."""
+    """0 / 0 is NaN: the branch that where does not take is computed, and so is its derivative."""
 
     def careless(twin):
         return lambda x: twin.where(x > 0, twin.log(x), 0.0)
@@ -568,6 +583,35 @@ def test_a_jitted_function_is_entered_once_for_each_shape(build_it, use_it):
         assert entered == [(), (1,)]
         assert twin.jit(partial(f))(5.0).tolist() == 5000.0
         assert len(entered) == 3
+
+
+def test_a_record_holds_for_one_form_and_one_dtype(build_it, use_it):
+    def f(t):
+        return t["a"] / t["b"] if "a" in t else t["x"] - t["y"]
+
+    for twin in (build_it, use_it):
+        g = twin.jit(f)
+        found = [g(t).tolist() for t in ({"a": 1.0, "b": 2.0}, {"x": 5.0, "y": 2.0}, {"a": 1.0, "b": 4.0})]
+        assert_equivalent(found, [0.5, 3.0, 0.25], **against(twin, "by hand"))
+
+    def numbers_after_booleans(twin):
+        choose = twin.jit(lambda c: twin.where(c, 2.0, 3.0))
+        assert choose(twin.array([1.0, 0.0]) > 0).tolist() == [2.0, 3.0]
+        return choose(twin.array([1.0, 0.0]))
+
+    assert_same_error(numbers_after_booleans, build_it, use_it)
+
+
+def test_a_condition_is_broadcast_and_stays_a_condition(build_it, use_it):
+    """Under jit, too, where the condition's dtype is all that is known of it; and a sum of conditions is a number."""
+
+    def f(twin):
+        return lambda x, c: twin.sum(twin.where(c > 0, x * x, 0.0)) * twin.sum(x > 1)
+
+    for twin in (build_it, use_it):
+        x, c = twin.array([[1.0, 2.0], [3.0, 4.0]]), twin.array([[1.0], [-1.0]])
+        slopes = twin.jit(twin.grad(f(twin)))(x, c).tolist()
+        assert_equivalent(slopes, [[6.0, 12.0], [0.0, 0.0]], **against(twin, "by hand"))
 
 
 def test_where_python_branches(build_it, use_it):
@@ -617,6 +661,7 @@ BAD = {
     "value_and_grad: the value is a vector": lambda twin: twin.value_and_grad(lambda x: x)(twin.array([1.0, 2.0])),
     "jvp: a tangent of another shape": lambda twin: twin.jvp(lambda x: x, (1.0,), (twin.array([1.0]),)),
     "jvp: a tangent too few": lambda twin: twin.jvp(lambda x, y: x, (1.0, 2.0), (1.0,)),
+    "jvp: tangents of another form": lambda twin: twin.jvp(lambda t: t[0], ((1.0, 2.0),), ([1.0, 2.0],)),
     "vjp: a cotangent of another shape": lambda twin: twin.vjp(lambda x: x, 1.0)[1](twin.array([1.0])),
     "vjp: a cotangent of another form": lambda twin: twin.vjp(lambda x: x, 1.0)[1]((1.0, 2.0)),
     "vmap: axes of different sizes": lambda twin: twin.vmap(lambda x, y: x)(twin.array([1.0]), twin.array([1.0, 2.0])),
@@ -633,6 +678,7 @@ BAD = {
     ),
     "maximum: shapes": lambda twin: twin.maximum(twin.array([1.0, 2.0]), twin.array([1.0, 2.0, 3.0])),
     "where: numbers as a condition": lambda twin: twin.where(1.0, 2.0, 3.0),
+    "where: Python's True": lambda twin: twin.where(True, 2.0, 3.0),
     "sum: no such axis": lambda twin: twin.sum(twin.array([1.0]), 1),
     "sum: no such axis from the last": lambda twin: twin.sum(twin.array([1.0]), -2),
     "jacfwd: a number": lambda twin: twin.jacfwd(lambda x: x)(1.0),
@@ -647,6 +693,7 @@ BAD = {
     "array: ragged": lambda twin: twin.array([[1.0], [1.0, 2.0]]),
     "array: ragged, in depth": lambda twin: twin.array([[1.0], 2.0]),
     "array: a word": lambda twin: twin.array("1"),
+    "array: an array inside": lambda twin: twin.array([1.0, twin.array(2.0)]),
     "array: None": lambda twin: twin.array([1.0, None]),
     "an argument that is no number": lambda twin: twin.jit(lambda x: 1.0)(None),
     "sin of a word": lambda twin: twin.sin("x"),

@@ -105,7 +105,8 @@ def dot(a: Any, b: Any) -> Any:
 
 
 def sum(x: Any, axis: int | None = None) -> Any:
-    return _called(lambda x: jnp.sum(x, axis), x)
+    """jnp.sum, which would count booleans in integers."""
+    return _called(lambda x: jnp.sum(x, axis, dtype=jnp.float64), x)
 
 
 def _called(function: Function, *values: Any) -> Any:
