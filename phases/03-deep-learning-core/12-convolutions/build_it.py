@@ -30,6 +30,7 @@ Vector = list[float]
 Matrix = list[list[float]]
 Images = list[list[Matrix]]  # n_samples × n_channels × height × width
 Pair = int | tuple[int, int]  # one number for both axes, or (for the rows, for the columns)
+Windows = list[list[int]]  # of pooling: for each place along one axis of the output, what is seen of the input's axis
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def receptive_field(layers: list[tuple[int, int, int]]) -> int:
     """How many neighbouring inputs along one axis one output of a stack of layers can see, gaps included.
 
     Args:
-        layers: (kernel_size, stride, dilation) of each, the one at the input first; padding has no part in it.
+        layers: (kernel_size, stride, dilation) of each, the one at the input first; padding has no part in it. No
+            layers: 1.
 
     Raises:
         ValueError: a number below 1.
@@ -212,17 +214,11 @@ def im2col(x: Images, kernel_size: Pair, *, stride: Pair = 1, padding: Pair = 0,
     """
     _shape("x", x, 4)
     kernel, stride, padding, dilation = _options(kernel_size, stride, padding, dilation)
-    size = _size(x, kernel, stride, padding, dilation)
-    columns = []
-    for image in _pad(x, padding):
-        columns.append(
-            [
-                [channel[row][column] for row, column in _places(a, b, size, stride, dilation)]
-                for channel in image
-                for a, b in product(range(kernel[0]), range(kernel[1]))
-            ]
-        )
-    return columns
+    places = _places(kernel, _size(x, kernel, stride, padding, dilation), stride, dilation)
+    return [
+        [[channel[row][column] for row, column in met] for channel in image for met in places]
+        for image in _pad(x, padding)
+    ]
 
 
 def col2im(
@@ -260,25 +256,25 @@ def col2im(
         [[[0.0] * (width + 2 * padding[1]) for _ in range(height + 2 * padding[0])] for _ in range(n_channels)]
         for _ in range(n_samples)
     ]
-    images = _crop(padded, padding)
-    size = _size(images, kernel, stride, padding, dilation)
+    size = _size(_crop(padded, padding), kernel, stride, padding, dilation)
     if n_places != math.prod(size):
         raise ValueError(f"columns must have {size[0]} · {size[1]} places, got {n_places}")
+    places = _places(kernel, size, stride, dilation)
     for image, rows in zip(padded, columns, strict=True):
-        taps = product(image, range(kernel[0]), range(kernel[1]))
-        for (channel, a, b), numbers in zip(taps, rows, strict=True):
-            for (row, column), number in zip(_places(a, b, size, stride, dilation), numbers, strict=True):
+        for (channel, met), numbers in zip(product(image, places), rows, strict=True):
+            for (row, column), number in zip(met, numbers, strict=True):
                 channel[row][column] += number
     return _crop(padded, padding)
 
 
 def _places(
-    a: int, b: int, size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> Iterator[tuple[int, int]]:
-    """What the weight in row a and column b of the kernel meets in the padded image, one place after the other."""
-    rows = (i * stride[0] + a * dilation[0] for i in range(size[0]))
-    columns = (j * stride[1] + b * dilation[1] for j in range(size[1]))
-    return product(rows, columns)
+    kernel: tuple[int, int], size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> list[list[tuple[int, int]]]:
+    """For each weight of a kernel, the (row, column) that it meets in the padded image, one place after the other."""
+    return [
+        [(i * stride[0] + a * dilation[0], j * stride[1] + b * dilation[1]) for i, j in product(*map(range, size))]
+        for a, b in product(*map(range, kernel))
+    ]
 
 
 def conv2d_im2col(
@@ -375,9 +371,14 @@ def max_pool2d(
     rows, columns = _windows(x, kernel_size, stride, padding, dilation)
     if not all(rows) or not all(columns):
         raise ValueError(f"every window must reach into the image, got {kernel_size=}, {padding=} and {dilation=}")
-    found = [[[[_largest(plane, R, S) for S in columns] for R in rows] for plane in image] for image in x]
-    output = [[[[value for value, _ in row] for row in plane] for plane in image] for image in found]
-    indices = [[[[index for _, index in row] for row in plane] for plane in image] for image in found]
+    width = len(x[0][0][0])
+    windows = [[[r * width + c for r, c in product(R, S)] for S in columns] for R in rows]
+    output, indices = [], []
+    for image in x:
+        planes = [_flat(plane) for plane in image]
+        won = [[[max(window, key=plane.__getitem__) for window in row] for row in windows] for plane in planes]
+        indices.append(won)  # max gives the first of equals
+        output.append([[[plane[at] for at in row] for row in rows] for plane, rows in zip(planes, won, strict=True)])
     return output, indices
 
 
@@ -446,7 +447,7 @@ def avg_pool2d_backward(
     """dL/dx of `avg_pool2d`: every number of a window gets an equal share of the window's gradient.
 
     Args:
-        x: only its shape matters.
+        x: only its shape matters, but it is checked as in `avg_pool2d`.
         upstream: g = dL/dy, with the shape of the output; all others as in `avg_pool2d`.
 
     Raises:
@@ -476,7 +477,7 @@ def adaptive_avg_pool2d_backward(x: Images, output_size: Pair, upstream: Images)
     """dL/dx of `adaptive_avg_pool2d`.
 
     Args:
-        x: only its shape matters.
+        x: only its shape matters, but it is checked as in `adaptive_avg_pool2d`.
         output_size: as in `adaptive_avg_pool2d`.
         upstream: g = dL/dy, with the shape of the output.
 
@@ -484,9 +485,6 @@ def adaptive_avg_pool2d_backward(x: Images, output_size: Pair, upstream: Images)
         ValueError: as `adaptive_avg_pool2d`, or `upstream` has another shape than the output.
     """
     return _shares(x, *_adaptive_windows(x, output_size), None, upstream)
-
-
-Windows = list[list[int]]  # for each place along one axis of the output, what its window sees of the input's axis
 
 
 def _windows(
@@ -513,14 +511,6 @@ def _adaptive_windows(x: Images, output_size: Pair) -> tuple[Windows, Windows]:
         for size, n in zip(image_size, _pair("output_size", output_size, 1), strict=True)
     )
     return rows, columns
-
-
-def _largest(plane: Matrix, rows: list[int], columns: list[int]) -> tuple[float, int]:
-    """The largest number of a window, and its row · width + column; `index` finds the first of equals."""
-    numbers = [plane[r][s] for r in rows for s in columns]
-    largest = max(numbers)
-    i, j = divmod(numbers.index(largest), len(columns))
-    return largest, rows[i] * len(plane[0]) + columns[j]
 
 
 def _means(x: Images, rows: Windows, columns: Windows, area: int | None = None) -> Images:

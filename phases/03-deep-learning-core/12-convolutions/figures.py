@@ -42,7 +42,8 @@ def what_two_outputs_see() -> Figure:
                 cell.set_linestyle(":" if frame else "-")
                 axes.add_patch(cell)
                 if frame:
-                    axes.text(c - padding + 0.47, r - padding + 0.5, "0", ha="center", va="center", fontsize=8)
+                    style = {"color": "white" if color in {BLUE, GREEN} else "black", "fontsize": 8}
+                    axes.text(c - padding + 0.47, r - padding + 0.5, "0", ha="center", va="center", **style)
         axes.set(xlim=(-1.1, 8.1), ylim=(8.1, -1.1), aspect="equal")
         axes.set_title(f"{title}: output {size} × {size}", fontsize=11)
         axes.axis("off")
@@ -64,8 +65,9 @@ def im2col() -> Figure:
         inset = 0.06 + 0.05 * k
         style = {"fill": False, "edgecolor": (BLUE, VERMILION, GREEN, "#CC79A7")[k], "lw": 2}
         axes.add_patch(plt.Rectangle((c + inset, 0.5 + r + inset), 2 - 2 * inset, 2 - 2 * inset, **style))
-    axes.annotate("", (5.1, 2), (3.4, 2), arrowprops={"arrowstyle": "->", "lw": 1.5})
-    axes.text(4.2, 1.75, "im2col", ha="center", fontsize=11)
+    over = {"arrowstyle": "->", "lw": 1.5, "connectionstyle": "arc3,rad=-0.18"}
+    axes.annotate("", (10.4, 0.4), (3.2, 0.6), arrowprops=over)
+    axes.text(6.8, -0.35, "im2col", ha="center", fontsize=11)
     _matrix(axes, kernels, (5.6, 1.5), "kernel, as a row", [["#eeeeee"] * 4])
     axes.text(10.1, 2.0, "·", ha="center", va="center", fontsize=18)
     _matrix(axes, columns, (10.6, 0), "a column for each window", [shades] * 4)

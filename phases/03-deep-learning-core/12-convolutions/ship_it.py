@@ -1,4 +1,4 @@
-"""Train a small convolutional network on the 8×8 digits, measure it beside a linear model, and ship it.
+"""Train a small convolutional network on the 8×8 digits, measure it beside a dense one, and ship it.
 
 ``python -m phases.deep_learning_core.convolutions.ship_it`` prints how the hyper-parameters were chosen.
 """
@@ -12,7 +12,7 @@ from operator import mul
 from pathlib import Path
 from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.data import load
 
@@ -25,30 +25,49 @@ N_HELD_OUT = 360  # a fifth: never trained on, and nothing is chosen by them
 N_VALIDATION = 288  # a fifth of the rest: the choice is made by them, and then they train with the others
 BATCH_SIZE, EPOCHS = 16, 2
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # of Adam
-LEARNING_RATE, LINEAR_RATE = 0.04, 0.08  # the best of RATES, on the validation samples
 RATES = (0.01, 0.02, 0.04, 0.08)
 MOVES = (0, -1), (0, 1), (-1, 0), (1, 0)  # left, right, up, down
 
 
+class Kind(NamedTuple):
+    """What tells one network from another; the learning rate is the best of RATES, on the validation samples."""
+
+    n_kernels: int
+    kernel_size: int
+    padding: int
+    pooling: int
+    rate: float
+
+    @property
+    def side(self) -> int:
+        """Of what the dense layer reads of each kernel."""
+        return (8 + 2 * self.padding - self.kernel_size + 1) // self.pooling
+
+
+CONVOLUTIONAL = Kind(n_kernels=8, kernel_size=3, padding=1, pooling=2, rate=0.04)
+DENSE = Kind(n_kernels=16, kernel_size=8, padding=0, pooling=1, rate=0.04)  # kernels as large as the image
+
+
 @dataclass
 class Network:
-    """A convolution with ReLU and max pooling, where there is one, and a dense layer.
+    """A convolution, max pooling, ReLU, and a dense layer.
+
+    ReLU after the pooling gives the same numbers and gradients as before it, and has a quarter of the work.
 
     Attributes:
-        parameters: "conv.weight" and "conv.bias", or neither (a linear model); "out.weight" (10 × n) and "out.bias".
+        parameters: "conv.weight", "conv.bias", "out.weight" (10 × n) and "out.bias".
+        kind: the sizes.
     """
 
     parameters: dict[str, Any]
+    kind: Kind
 
-    @property
-    def convolutional(self) -> bool:
-        """False for the linear model."""
-        return "conv.weight" in self.parameters
-
-    def convolve(self, twin: ModuleType, x: Images) -> Images:
-        """The first layer, behind its ReLU: n × 8 × 8 × 8."""
-        y = twin.conv2d_im2col(x, self.parameters["conv.weight"], self.parameters["conv.bias"], padding=1)
-        return [[[[v if v > 0 else 0.0 for v in row] for row in plane] for plane in image] for image in y]
+    def hidden(self, twin: ModuleType, x: Images) -> tuple[Matrix, list[list[int]]]:
+        """What the dense layer reads, a row for each image, and the place where each number won its window."""
+        weight, bias = self.parameters["conv.weight"], self.parameters["conv.bias"]
+        y = twin.conv2d_im2col(x, weight, bias, padding=self.kind.padding)
+        pooled, indices = twin.max_pool2d(y, self.kind.pooling)
+        return [[h if h > 0 else 0.0 for h in row] for row in flat(pooled)], flat(indices)
 
     def dense(self, H: Matrix) -> Matrix:
         """n × 10 logits."""
@@ -57,20 +76,33 @@ class Network:
 
     def logits(self, twin: ModuleType, x: Images) -> Matrix:
         """n × 10."""
-        return self.dense(flat(twin.max_pool2d(self.convolve(twin, x), 2)[0] if self.convolutional else x))
+        return self.dense(self.hidden(twin, x)[0])
 
     def step(self, twin: ModuleType, x: Images, labels: list[int]) -> tuple[float, dict[str, Any]]:
         """The loss of a batch, and its gradients."""
-        y = self.convolve(twin, x) if self.convolutional else x
-        H = flat(twin.max_pool2d(y, 2)[0] if self.convolutional else x)
+        H, indices = self.hidden(twin, x)
         loss, G = cross_entropy(self.dense(H), labels)
-        gradients: dict[str, Any] = {"out.weight": matmul(transpose(G), H), "out.bias": [sum(g) for g in transpose(G)]}
-        if self.convolutional:
-            to_pooled = [cut(cut(row, 4), 4) for row in matmul(G, self.parameters["out.weight"])]
-            to_y = through_relu(twin.max_pool2d_backward(y, 2, to_pooled), y)
-            first = twin.conv2d_im2col_backward(x, self.parameters["conv.weight"], to_y, padding=1)
-            gradients |= {"conv.weight": first.weight, "conv.bias": first.bias}
-        return loss, gradients
+        to_H = through_relu(matmul(G, self.parameters["out.weight"]), H)
+        to_y = swapped([self.to_winners(*rows) for rows in zip(to_H, indices, strict=True)])
+        # dL/dweight alone, as nobody needs dL/dx: the images' correlation with dL/dy, with the samples as channels
+        to_kernels = swapped(twin.conv2d_im2col(swapped(x), to_y, padding=self.kind.padding))
+        return loss, {
+            "conv.weight": to_kernels,
+            "conv.bias": [sum(row) for row in flat(to_y)],
+            "out.weight": matmul(transpose(G), H),
+            "out.bias": [sum(g) for g in transpose(G)],
+        }
+
+    def to_winners(self, gradients: list[float], indices: list[int]) -> list[Matrix]:
+        """The backward pass of the max pooling, for one image: each gradient goes to the place that won its window."""
+        n, size = self.kind.side**2, self.kind.side * self.kind.pooling
+        planes = []
+        for its_gradients, its_indices in zip(cut(gradients, n), cut(indices, n), strict=True):
+            numbers = [0.0] * size**2
+            for g, index in zip(its_gradients, its_indices, strict=True):
+                numbers[index] = g  # windows do not overlap
+            planes.append(cut(numbers, size))
+        return planes
 
 
 def matmul(A: Matrix, B: Matrix) -> Matrix:
@@ -84,7 +116,7 @@ def transpose(M: Matrix) -> Matrix:
     return [list(column) for column in zip(*M, strict=True)]
 
 
-def flat(images: Images) -> Matrix:
+def flat(images: list[Any]) -> list[Any]:
     """Each image as one row of numbers."""
     return [[v for plane in image for row in plane for v in row] for image in images]
 
@@ -94,15 +126,14 @@ def cut(values: list[Any], size: int) -> list[Any]:
     return [values[i : i + size] for i in range(0, len(values), size)]
 
 
-def through_relu(g: Images, y: Images) -> Images:
+def swapped(images: Images) -> Images:
+    """Samples and channels exchanged."""
+    return [list(planes) for planes in zip(*images, strict=True)]
+
+
+def through_relu(G: Matrix, H: Matrix) -> Matrix:
     """The gradient that ReLU lets through: where its output is above 0."""
-    return [
-        [
-            [[a if b > 0 else 0.0 for a, b in zip(*rows, strict=True)] for rows in zip(*planes, strict=True)]
-            for planes in zip(*images, strict=True)
-        ]
-        for images in zip(g, y, strict=True)
-    ]
+    return [[g if h > 0 else 0.0 for g, h in zip(*rows, strict=True)] for rows in zip(G, H, strict=True)]
 
 
 def cross_entropy(logits: Matrix, labels: list[int]) -> tuple[float, Matrix]:
@@ -116,23 +147,22 @@ def cross_entropy(logits: Matrix, labels: list[int]) -> tuple[float, Matrix]:
     return loss, gradient
 
 
-def initial(rng: Random, *, convolutional: bool) -> Network:
+def initial(rng: Random, kind: Kind) -> Network:
     """He's initialization for the layer in front of ReLU, 1/√n_in for the last; biases 0."""
 
-    def kernels(shape: tuple[int, ...], std: float) -> Any:
-        return rng.gauss(0, std) if not shape else [kernels(shape[1:], std) for _ in range(shape[0])]
+    def weights(shape: tuple[int, ...], std: float) -> Any:
+        return rng.gauss(0, std) if not shape else [weights(shape[1:], std) for _ in range(shape[0])]
 
-    first = {"conv.weight": kernels((8, 1, 3, 3), math.sqrt(2 / 9)), "conv.bias": [0.0] * 8}
-    n = 8 * 4 * 4 if convolutional else 8 * 8
-    last = {"out.weight": kernels((10, n), 1 / math.sqrt(n)), "out.bias": [0.0] * 10}
-    return Network(first | last if convolutional else last)
+    n_kernels, size, n = kind.n_kernels, kind.kernel_size, kind.n_kernels * kind.side**2
+    first = {"conv.weight": weights((n_kernels, 1, size, size), math.sqrt(2) / size), "conv.bias": [0.0] * n_kernels}
+    return Network(first | {"out.weight": weights((10, n), 1 / math.sqrt(n)), "out.bias": [0.0] * 10}, kind)
 
 
-def train(twin: ModuleType, samples: Samples, rate: float, *, convolutional: bool) -> tuple[Network, list[float]]:
+def train(twin: ModuleType, samples: Samples, kind: Kind) -> tuple[Network, list[float]]:
     """The network and the loss of each step, by Adam; the learning rate falls linearly to 0."""
     rng = Random(SEED)
     losses: list[float] = []
-    network = initial(rng, convolutional=convolutional)
+    network = initial(rng, kind)
     m, v = ({name: zeros(p) for name, p in network.parameters.items()} for _ in range(2))
     x, labels = samples
     n_steps = EPOCHS * (len(x) // BATCH_SIZE)
@@ -141,7 +171,7 @@ def train(twin: ModuleType, samples: Samples, rate: float, *, convolutional: boo
         for start in range(0, len(x) - BATCH_SIZE + 1, BATCH_SIZE):
             batch = order[start : start + BATCH_SIZE]
             loss, gradients = network.step(twin, [x[i] for i in batch], [labels[i] for i in batch])
-            now, t = rate * (1 - len(losses) / n_steps), len(losses) + 1
+            now, t = kind.rate * (1 - len(losses) / n_steps), len(losses) + 1
             for name, p in network.parameters.items():
                 adam(p, m[name], v[name], gradients[name], (now, t))
             losses.append(loss)
@@ -193,15 +223,15 @@ def n_right(twin: ModuleType, network: Network, x: Images, labels: list[int]) ->
 def ship(twin: ModuleType, folder: Path) -> dict[str, Any]:
     """Train with `twin`, write the artifact into `folder`, and return what was measured."""
     training, (x, labels) = digits()
-    network, losses = train(twin, training, LEARNING_RATE, convolutional=True)
-    linear, _ = train(twin, training, LINEAR_RATE, convolutional=False)
+    network, losses = train(twin, training, CONVOLUTIONAL)
+    dense, _ = train(twin, training, DENSE)
 
     moved_images = [shifted(image, *MOVES[i % 4]) for i, image in enumerate(x)]
 
     results: dict[str, Any] = {"samples trained on": len(training[0]), "steps": len(losses)}
     for step in (1, 10, 100, len(losses)):
         results[f"loss of step {step}"] = losses[step - 1]
-    for name, model in (("convolutional", network), ("linear", linear)):
+    for name, model in (("convolutional", network), ("dense", dense)):
         results[f"{name}: parameters"] = sum(count(p) for p in model.parameters.values())
         results[f"{name}: right of {len(x)} held-out digits"] = n_right(twin, model, x, labels)
         results[f"{name}: right, each moved one pixel"] = n_right(twin, model, moved_images, labels)
@@ -253,9 +283,8 @@ if __name__ == "__main__":
 
     (kept, kept_labels), _ = digits()
     learning = kept[:-N_VALIDATION], kept_labels[:-N_VALIDATION]
-    for kind in (True, False):
-        for candidate in RATES:
-            model, _ = train(use_it, learning, candidate, convolutional=kind)
+    for name, kind in (("convolutional", CONVOLUTIONAL), ("dense", DENSE)):
+        for rate in RATES:
+            model, _ = train(use_it, learning, kind._replace(rate=rate))
             score = n_right(use_it, model, kept[-N_VALIDATION:], kept_labels[-N_VALIDATION:])
-            kind_name = "convolutional" if kind else "linear"
-            print(f"{kind_name}, learning rate {candidate}: {score} of {N_VALIDATION} right")
+            print(f"{name}, learning rate {rate}: {score} of {N_VALIDATION} right")
