@@ -54,9 +54,9 @@ class Parameters:
 
 @dataclass(frozen=True)
 class SGD:
-    """The settings of gradient descent with momentum: b ← momentum · b + g, θ ← θ - learning_rate · b.
+    """The settings of gradient descent with momentum: u ← momentum · u + g, θ ← θ - learning_rate · u.
 
-    b, which begins at 0, is its one moment.
+    u, which begins at 0, is its one moment.
     """
 
     learning_rate: float = 0.1
@@ -90,7 +90,7 @@ class Run:
         moments: what it remembers: one `Parameters` for SGD, two (m, v) for Adam.
         batch_size: rows in each batch; the last one of an epoch may be smaller.
         n_steps: steps made since the beginning.
-        position: batches of the current epoch that are used up.
+        position: batches of the current epoch that are used up: at its end all, and the next step begins another.
         random_state: `rng.getstate()` from before the order of the current epoch was drawn.
     """
 
@@ -193,8 +193,7 @@ def backward(parameters: Parameters, activations: list[Matrix], output_gradient:
             output_gradient that has not the shape of the logits or is not finite.
     """
     _check_parameters(parameters)
-    if len(activations) != len(parameters.weights) + 1:
-        raise ValueError(f"{len(parameters.weights)} layers need one activation more, got {len(activations)}")
+    _check_length("activations", activations, len(parameters.weights) + 1)
     _check_matrix("output_gradient", output_gradient, len(parameters.biases[-1]))
     _check_length("output_gradient", output_gradient, len(activations[-1]))
     weights, biases = [], []
@@ -252,11 +251,11 @@ def evaluate(parameters: Parameters, X: Matrix, labels: list[int]) -> Evaluation
     return Evaluation(loss, sum(confusion[k][k] for k in range(len(confusion))) / len(labels), confusion)
 
 
-def _sgd(settings: SGD, t: int, theta: Vector, g: Vector, b: Vector) -> tuple[Vector, ...]:
-    """One row of parameters moved, and its new b."""
+def _sgd(settings: SGD, t: int, theta: Vector, g: Vector, u: Vector) -> tuple[Vector, ...]:
+    """One row of parameters moved, and its new u."""
     rate, mu = settings.learning_rate, settings.momentum
-    b = [mu * old + now for old, now in zip(b, g, strict=True)]
-    return [x - rate * move for x, move in zip(theta, b, strict=True)], b
+    u = [mu * old + now for old, now in zip(u, g, strict=True)]
+    return [x - rate * move for x, move in zip(theta, u, strict=True)], u
 
 
 def _adam(settings: Adam, t: int, theta: Vector, g: Vector, m: Vector, v: Vector) -> tuple[Vector, ...]:  # noqa: PLR0917
@@ -285,7 +284,7 @@ def step(
 
     Raises:
         ValueError: settings that are bad as in `start`, parameters as in `forward`, gradients or moments of another
-            shape or number, or t below 1.
+            shape or number, or t below 1; or a parameter or moment after the step that is not finite.
     """
     _check_state(optimizer, parameters, moments)
     _check_like("gradients", gradients, parameters)
@@ -294,6 +293,7 @@ def step(
     rows = zip(*map(_rows, (parameters, gradients, *moments)), strict=True)
     moved = zip(*(update(optimizer, t, *row) for row in rows), strict=True)
     after, *moments = (_from_rows(list(part), parameters) for part in moved)
+    _check_state(optimizer, after, moments)
     return after, moments
 
 
@@ -334,8 +334,8 @@ def train(run: Run, X: Matrix, labels: list[int], n_steps: int) -> tuple[Run, Ve
 
     Raises:
         ValueError: parameters, X or labels that are bad as in `loss_and_gradients`, anywhere in them; an n_steps that
-            is no integer of at least 0; a position beyond the epoch's batches; or a loss, gradient or parameter that
-            is no longer finite: the message begins with the step, as in "step 42: ".
+            is no integer of at least 0; a position beyond the epoch's batches; or a step whose loss or gradient, or a
+            parameter or moment after it, is not finite: the message begins with the step, as in "step 42: ".
     """
     _check_run(run)
     _check_matrix("X", X, len(run.parameters.weights[0]))
@@ -364,11 +364,12 @@ def train(run: Run, X: Matrix, labels: list[int], n_steps: int) -> tuple[Run, Ve
 
 
 def save(run: Run, stem: str | Path) -> None:
-    """Write a run as stem.safetensors and stem.json, so that `load` gives back an equal one.
+    """Write a run as f"{stem}.safetensors" and f"{stem}.json", so that `load` gives back an equal one.
 
     The tensors, as float64: "weights.0", "biases.0", "weights.1", …, and of each moment "moments.0.weights.0", ….
-    The JSON has "sizes", "optimizer" (its name and settings), "batch_size", "n_steps", "position", "random_state", and
-    "sha256" of the tensors' file. Each file is written beside its place and renamed: it is there whole or not at all.
+    The JSON has "sizes", "optimizer" (as in {"name": "SGD", "learning_rate": 0.1, "momentum": 0.9}), "batch_size",
+    "n_steps", "position", "random_state", and "sha256" of the tensors' file. Each file is written with ".part" after
+    its name and then renamed, so that it is there whole or not at all; the tensors come first.
 
     Raises:
         OSError: a file cannot be written.
@@ -400,8 +401,8 @@ def load(stem: str | Path) -> Run:
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: one that is damaged or holds no good run, or tensors that are not those the JSON was written with;
-            the message names both files.
+        ValueError: a file that is damaged; something missing, unknown, of a wrong type or out of range; a tensor too
+            many; or tensors that are not those the JSON was written with. The message names both files.
     """
     file = Path(f"{stem}.safetensors")
     try:

@@ -387,6 +387,25 @@ def test_a_loss_that_is_not_finite_ends_the_training(build_it, use_it):
     )
 
 
+ONE = [[[1.0, -1.0]]], [[0.0, 0.0]]
+LEAPS = {  # optimizer, (weights, biases), x, label: one step, whose loss is finite
+    "a parameter": (lambda twin: twin.SGD(1e308, 0.0), ONE, 1e10, 1),
+    "a moment": (lambda twin: twin.Adam(), ONE, 1e200, 1),  # v is infinite, so the parameters do not move
+    "a gradient": (lambda twin: twin.SGD(0.0), ([[[1e-305]], [[1e300, -1e300]]], [[0.0], [0.0, 0.0]]), 1e10, 1),
+}
+
+
+@pytest.mark.parametrize("what", LEAPS)
+def test_a_step_out_of_the_floats_ends_the_training(build_it, use_it, what):
+    """Also the last: what `train` gives back can always be gone on with, so no later step finds it out."""
+    make, start, x, label = LEAPS[what]
+    for twin in (build_it, use_it):
+        run = twin.start(twin.Parameters(*start), make(twin), 1, Random(0))
+        assert math.isfinite(twin.evaluate(run.parameters, [[x]], [label]).loss)
+        with pytest.raises(ValueError, match=r"^step 1: .*finite"):
+            twin.train(run, [[x]], [label], 1)
+
+
 def test_logits_too_large_for_floats_are_refused(build_it, use_it):
     for twin in (build_it, use_it):
         parameters = twin.Parameters([[[1e200, 0.0]]], [[0.0, 0.0]])
@@ -401,7 +420,7 @@ def test_logits_too_large_for_floats_are_refused(build_it, use_it):
 @pytest.mark.parametrize("name", ["momentum", "adam"])
 def test_save_and_load_across_twins(build_it, use_it, tmp_path, name):
     """Both write the same tensors, byte for byte, and the same JSON; each reads the other's, and the official library reads them."""
-    for twin, stem in ((build_it, "built"), (use_it, "used")):
+    for twin, stem in ((build_it, "run-0.1"), (use_it, "run-0.2")):
         run, X, labels = run_and_data(build_it, name)  # one run, so that the last bits are the same
         run, _ = build_it.train(run, X, labels, 4)
         own = twin.Run(
@@ -415,16 +434,17 @@ def test_save_and_load_across_twins(build_it, use_it, tmp_path, name):
         )
         twin.save(own, str(tmp_path / stem))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "built.json",
-        "built.safetensors",
-        "used.json",
-        "used.safetensors",
+        "run-0.1.json",
+        "run-0.1.safetensors",
+        "run-0.2.json",
+        "run-0.2.safetensors",
     ]
-    assert (tmp_path / "built.safetensors").read_bytes() == (tmp_path / "used.safetensors").read_bytes()
-    built, used = (json.loads((tmp_path / f"{stem}.json").read_text(encoding="utf-8")) for stem in ("built", "used"))
-    assert built == used
-    assert_equivalent(build_it.load(tmp_path / "used"), use_it.load(str(tmp_path / "built")), rtol=0.0, atol=0.0)
-    tensors = load_file(tmp_path / "built.safetensors")
+    assert (tmp_path / "run-0.1.safetensors").read_bytes() == (tmp_path / "run-0.2.safetensors").read_bytes()
+    built, used = (json.loads((tmp_path / f"run-0.{k}.json").read_text(encoding="utf-8")) for k in (1, 2))
+    for key in built | used:
+        assert built.get(key) == used.get(key), f"{key!r} in the JSON of build_it, and of use_it"
+    assert_equivalent(build_it.load(tmp_path / "run-0.2"), use_it.load(str(tmp_path / "run-0.1")), rtol=0.0, atol=0.0)
+    tensors = load_file(tmp_path / "run-0.1.safetensors")
     expected = {}
     for prefix, values in {"": run.parameters, **{f"moments.{k}.": m for k, m in enumerate(run.moments)}}.items():
         expected |= {f"{prefix}weights.{i}": W for i, W in enumerate(values.weights)}
@@ -436,8 +456,21 @@ def test_save_and_load_across_twins(build_it, use_it, tmp_path, name):
     assert (built["batch_size"], built["n_steps"], built["position"]) == (5, 4, 4)
 
 
+@pytest.mark.parametrize("taken", ["safetensors", "json"])
+def test_save_renames_the_tensors_first(build_it, use_it, tmp_path, taken):
+    """A folder stands where one of the two should be: the rename fails, and what is there tells how far `save` came."""
+    for twin in (build_it, use_it):
+        name = twin.__name__.rpartition(".")[2]
+        (tmp_path / f"{name}.{taken}").mkdir()
+        with pytest.raises(OSError):
+            twin.save(run_and_data(twin, "sgd")[0], tmp_path / name)
+        files = {path.name.removeprefix(name) for path in tmp_path.iterdir() if path.is_file()}
+        assert f".{taken}.part" in files, f"{name}: written under another name, until the rename"
+        assert (".safetensors" in files, ".json" in files) == (taken == "json", False), f"{name}: first the tensors"
+
+
 def damage(facts, tensors):
-    """(what, the JSON's text, the tensors' bytes) of checkpoints that must be refused."""
+    """What -> the JSON's text, and the tensors' bytes, of checkpoints that must be refused."""
     changed = {
         "no sizes": {k: v for k, v in facts.items() if k != "sizes"},
         "other sizes": facts | {"sizes": [FEATURES, 7, 4, CLASSES]},
@@ -455,14 +488,22 @@ def damage(facts, tensors):
         "random state negative": facts | {"random_state": [3, [-1] * 625, None]},
         "sha256 of something else": facts | {"sha256": "0" * 64},
     }
-    for what, values in changed.items():
-        yield what, json.dumps(values), tensors
     text = json.dumps(facts)
-    yield "JSON cut short", text[:-20], tensors
-    yield "JSON a list", "[]", tensors
-    yield "tensors empty", text, b""
-    yield "tensors cut short", text, tensors[:-8]
-    yield "one bit of the tensors", text, tensors[:-1] + bytes([tensors[-1] ^ 1])
+    return {what: (json.dumps(values), tensors) for what, values in changed.items()} | {
+        "JSON cut short": (text[:-20], tensors),
+        "JSON a list": ("[]", tensors),
+        "tensors empty": (text, b""),
+        "tensors cut short": (text, tensors[:-8]),
+        "one bit of the tensors": (text, tensors[:-1] + bytes([tensors[-1] ^ 1])),
+    }
+
+
+def outcome(function, *arguments):
+    """What it returns, or the exception that it raises."""
+    try:
+        return function(*arguments)
+    except Exception as error:  # whatever it is, the test says beside which damage it came
+        return error
 
 
 def test_load_refuses_what_is_damaged(build_it, use_it, tmp_path):
@@ -470,12 +511,12 @@ def test_load_refuses_what_is_damaged(build_it, use_it, tmp_path):
         stem = tmp_path / "run"
         twin.save(run_and_data(twin, "adam")[0], stem)
         good = [(tmp_path / f"run{suffix}").read_bytes() for suffix in (".json", ".safetensors")]
-        for what, text, tensors in damage(json.loads(good[0]), good[1]):
+        for what, (text, tensors) in damage(json.loads(good[0]), good[1]).items():
             (tmp_path / "run.json").write_text(text, encoding="utf-8")
             (tmp_path / "run.safetensors").write_bytes(tensors)
-            with pytest.raises(ValueError) as refused:
-                twin.load(stem)
-            assert "run.safetensors" in str(refused.value) and "run.json" in str(refused.value), what
+            found = outcome(twin.load, stem)
+            assert isinstance(found, ValueError), f"{what}: expected a ValueError, got {found!r}"
+            assert "run.safetensors" in str(found) and "run.json" in str(found), f"{what}: name both files, not {found}"
         (tmp_path / "run.json").unlink()
         with pytest.raises(FileNotFoundError):
             twin.load(stem)
@@ -553,6 +594,7 @@ REFUSED = {
     "step, one moment for Adam": lambda twin: one_step(twin, optimizer=twin.Adam()),
     "step, t 0": lambda twin: one_step(twin, t=0),
     "step, t no integer": lambda twin: one_step(twin, t=1.5),
+    "step, out of the floats": lambda twin: one_step(twin, optimizer=twin.SGD(1e308, 0.0)),
     "start, batch size 0": lambda twin: twin.start(good(twin), twin.SGD(), 0, Random(0)),
     "start, batch size no integer": lambda twin: twin.start(good(twin), twin.SGD(), 2.0, Random(0)),
     "train, n_steps negative": lambda twin: twin.train(run_of(twin), TWO, [0, 1], -1),

@@ -81,7 +81,7 @@ class Run:
         moments: what it remembers: one `Parameters` for SGD, two (m, v) for Adam.
         batch_size: rows in each batch; the last one of an epoch may be smaller.
         n_steps: steps made since the beginning.
-        position: batches of the current epoch that are used up.
+        position: batches of the current epoch that are used up: at its end all, and the next step begins another.
         random_state: `rng.getstate()` from before the order of the current epoch was drawn.
     """
 
@@ -141,8 +141,7 @@ def backward(parameters: Parameters, activations: list[Matrix], output_gradient:
     Plain lists carry no graph, so the forward pass is recorded again from activations[0].
     """
     model = _model(parameters)
-    if len(activations) != len(parameters.weights) + 1:
-        raise ValueError(f"{len(parameters.weights)} layers need one activation more, got {len(activations)}")
+    _check_length("activations", activations, len(parameters.weights) + 1)
     upstream = _matrix("output_gradient", output_gradient, model[-1].out_features)
     _check_length("output_gradient", output_gradient, len(activations[-1]))
     model(_matrix("X", activations[0], model[0].in_features)).backward(upstream)
@@ -192,6 +191,7 @@ def step(
         parameter.grad = gradient
     mover = _mover(optimizer, model, moments, t - 1)
     mover.step()
+    _check_finite(model, mover)
     return _gather(model.parameters()), _moments(optimizer, mover)
 
 
@@ -229,10 +229,13 @@ def train(run: Run, X: Matrix, labels: list[int], n_steps: int) -> tuple[Run, Ve
         rows = order[position]
         mover.zero_grad()
         loss = functional.cross_entropy(model(inputs[rows]), targets[rows])
-        if not loss.isfinite():
-            raise ValueError(f"step {t}: the loss must be finite, got {loss}; a smaller learning rate may help")
-        loss.backward()
-        mover.step()
+        try:
+            _check_loss(loss.item())
+            loss.backward()
+            mover.step()
+            _check_finite(model, mover)
+        except ValueError as error:
+            raise ValueError(f"step {t}: {error}; a smaller learning rate may help") from error
         position += 1
         losses.append(loss.item())
     moments = _moments(run.optimizer, mover) if n_steps else run.moments
@@ -397,6 +400,13 @@ def _labels(labels: list[int], n: int, n_classes: int) -> Tensor:
 def _check_loss(loss: float) -> None:
     if not math.isfinite(loss):
         raise ValueError(f"the loss must be finite, got {loss}")
+
+
+def _check_finite(model: nn.Sequential, mover: torch.optim.Optimizer) -> None:
+    """torch itself takes infinite gradients, and steps out of the floats."""
+    state = (tensor for values in mover.state.values() for tensor in values.values())
+    if not all(tensor.isfinite().all() for tensor in (*model.parameters(), *state)):
+        raise ValueError("parameters and moments must be finite after a step, got infinity or NaN")
 
 
 def _check_count(name: str, value: int, least: int) -> None:
