@@ -74,7 +74,8 @@ def selected(config: pytest.Config) -> list[Lesson]:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the lessons that ``--lesson`` does not name, before anything of theirs is imported."""
-    if config.getoption("--lesson") and collection_path.name == "test_equivalence.py":
+    of_a_lesson = collection_path.match("test_*.py") and collection_path.with_name("lesson.toml").is_file()
+    if config.getoption("--lesson") and of_a_lesson:
         return lesson_of(collection_path).name not in {lesson.name for lesson in selected(config)} or None
     return None
 
