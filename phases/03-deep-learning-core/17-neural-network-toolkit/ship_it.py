@@ -35,14 +35,16 @@ def split() -> tuple[tuple[list[list[float]], list[int]], tuple[list[list[float]
 
 def write(run: Any, losses: list[float], folder: Path, n_epochs: int = EPOCHS) -> None:
     """A finished run of either twin as a checkpoint of the toolkit: it can be used, looked into, and trained on."""
+    digits = data.load("digits", "train")
     own = training.Run.new(
         parse("-".join(map(str, [len(run.parameters.weights[0]), *map(len, run.parameters.biases)]))),
         training.Settings(
             learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE, epochs=n_epochs, schedule="constant", dtype="float64"
         ),
-        data.load("digits", "train"),
-        {"name": "digits", "regression": False, "validation": 0.0},
+        digits,
+        {"name": "digits", "regression": False, "validation": 0.0, "fingerprint": digits.fingerprint()},
     )
+    own.identity = "digits"
     own.network.theta[:] = flat(run.parameters)
     # The toolkit keeps Adam's moments without their factors 1 - β.
     for name, moment, beta in zip(

@@ -31,6 +31,7 @@ from nn_toolkit.network import Network  # noqa: E402
 from nn_toolkit.tensors import read_tensors, write_tensors  # noqa: E402
 from nn_toolkit.training import Run, Settings, split  # noqa: E402
 
+ABOUT = {"name": "toy", "regression": False, "validation": 0.0, "fingerprint": 0}
 CONV = HERE / "nn-toolkit" / "examples" / "mnist-conv.toml"
 
 
@@ -274,7 +275,7 @@ def test_a_run_that_goes_on_is_the_run_that_was_never_interrupted(
     shape, *tables = ALL_KINDS
     settings = Settings(optimizer=optimizer, batch_size=16, epochs=3, seed=4, learning_rate=0.01)
     architecture = from_json({"input": shape, "layers": tables}, "test")
-    whole = Run.new(architecture, settings, samples, {"name": "toy"})
+    whole = Run.new(architecture, settings, samples, ABOUT)
     whole.train(training_, validation)
 
     def stop(run: Run, n_batches: int) -> None:
@@ -282,7 +283,7 @@ def test_a_run_that_goes_on_is_the_run_that_was_never_interrupted(
             run.save(tmp_path)
             raise InterruptedRunError
 
-    broken = Run.new(architecture, settings, samples, {"name": "toy"})
+    broken = Run.new(architecture, settings, samples, ABOUT)
     with pytest.raises(InterruptedRunError):
         broken.train(training_, validation, stop)
     resumed = Run.load(tmp_path, "last")
@@ -312,15 +313,15 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
     training_, validation = split(samples, 30, 0)
     assert validation is not None
     settings = Settings(epochs=200, patience=3, batch_size=4, learning_rate=0.05, schedule="constant")
-    run = Run.new(parse("3-32-4"), settings, samples, {"name": "toy"})
+    run = Run.new(parse("3-32-4"), settings, samples, ABOUT)
     run.train(training_, validation, lambda run, n: None if run.batch else run.save(tmp_path))
     measured = [e.validation_loss for e in run.history]
     assert run.stopped and len(measured) < 200
     assert run.best == 1 + int(np.argmin(measured)) == len(measured) - 3
     assert Run.load(tmp_path).measure(validation)[0] == pytest.approx(min(measured), rel=1e-6)
     assert Run.load(tmp_path, "last").measure(validation)[0] == pytest.approx(measured[-1], rel=1e-6)
-    names = {file.name for file in tmp_path.iterdir()}
-    assert names == {"model.json", f"epoch-{run.best}.safetensors", f"epoch-{run.epoch}.safetensors"}
+    weights = {f"{run.identity}-epoch-{epoch}.safetensors" for epoch in (run.best, run.epoch)}
+    assert {file.name for file in tmp_path.iterdir()} == {"model.json", *weights}
 
 
 @pytest.mark.parametrize(("rate", "where"), [(1e6, "the outputs are finite and too large"), (1e38, "of layer ")])
@@ -351,16 +352,14 @@ def test_safetensors_are_those_of_the_library(tmp_path: Path) -> None:
 def saved(tmp_path: Path) -> Path:
     """A trained network in a folder, and the only file of its weights."""
     samples = data.load("digits", "train")
-    run = Run.new(
-        parse("64-8-10"), Settings(epochs=1), samples, {"name": "digits", "regression": False, "validation": 0.0}
-    )
+    run = Run.new(parse("64-8-10"), Settings(epochs=1), samples, ABOUT | {"name": "digits"})
     run.train(samples.take(np.arange(100)), None)
     run.save(tmp_path / "run")
     return tmp_path / "run"
 
 
 def damage(folder: Path, how: str) -> None:
-    weights, model = folder / "epoch-1.safetensors", folder / "model.json"
+    (weights,), model = folder.glob("*-epoch-1.safetensors"), folder / "model.json"
     content = weights.read_bytes()
     table = json.loads(model.read_text())
     match how:
@@ -386,6 +385,12 @@ def damage(folder: Path, how: str) -> None:
             table["format"] = "nn-toolkit 2"
         case "settings missing":
             del table["settings"]
+        case "weights not finite":
+            tensors = {name: np.array(t) for name, t in read_tensors(weights).items()}
+            tensors["0.bias"][0] = np.nan
+            write_tensors(weights, tensors)
+        case "a path for weights":
+            table["weights"]["best"] = f"../{folder.name}/{weights.name}"
         case "unknown progress":
             table["progress"]["more"] = 1
         case "no network":
@@ -404,8 +409,10 @@ DAMAGES = {
     "a tensor less": "lacks 0.bias",
     "json cut short": "model.json is damaged",
     "a later version": "its format is not 'nn-toolkit 1'",
-    "settings missing": "model.json is damaged: KeyError",
-    "unknown progress": "model.json is damaged: KeyError",
+    "settings missing": "model.json is damaged: it lacks 'settings'",
+    "unknown progress": "model.json is damaged: instead of epoch, batch",
+    "weights not finite": "0.bias holds values that are not finite",
+    "a path for weights": "is no name of a file of weights",
     "no network": "holds no trained network",
 }
 
@@ -499,10 +506,14 @@ WHOLE = png_file(4, 1, 8, 0, b"\0\1\2\3\4")
         (WHOLE.replace(b"\0\0\0\4\0\0\0\1\x08", b"\0\0\0\5\0\0\0\1\x08"), "checksum of the chunk IHDR"),
         (png_file(4, 2, 8, 0, b"\0\1\2\3\4"), "5 bytes of pixels, and 10 are announced"),
         (png_file(4, 1, 8, 0, b"\7\1\2\3\4"), "filter 7"),
-        (png_file(1 << 20, 1 << 20, 8, 0, b""), "pixels of colour type"),
+        (png_file(1 << 20, 1 << 20, 8, 0, b""), "1048576 × 1048576 pixels"),
         (png_file(1, 1, 8, 3, b"\0\5"), "is damaged"),
         (b"P5 3 3 255\n\0", "1 values, and 9 are announced"),
         (b"P5 x", "its header"),
+        (b"P2 1 1 255 300", "is not from 0 to 255"),
+        (b"P2 1 1 255 nan", "is not from 0 to 255"),
+        (png_file(1, 1, 3, 0, b"\0\0"), "3 bits of colour type 0"),
+        (png_file(1, 1, 8, 0, b"\0\0", {b"tRNS": b"\0\0"}), "an alpha channel"),
     ],
 )
 def test_an_image_that_cannot_be_read(tmp_path: Path, content: bytes, told: str) -> None:
@@ -547,6 +558,79 @@ def test_an_architecture_that_is_none(text: str, told: str) -> None:
 def test_a_table_that_is_no_architecture(table: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         from_json(table, "x.toml")
+
+
+@pytest.mark.parametrize("kind", ["relu", "leaky-relu", "sigmoid", "tanh", "batch-norm"])
+def test_cross_entropy_leaves_the_last_layer_what_it_needs(kind: str) -> None:
+    """A network whose last layer keeps its output for the backward pass; against finite differences."""
+    net = network(3, DENSE, {"type": kind}, seed=2)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(6, 3)), rng.integers(0, 4, 6)
+    net.backward(losses.cross_entropy(net.forward(X, training=True), y)[1])
+    found = net.gradient.copy()
+    for place in range(len(net.theta)):
+        values = []
+        for sign in (1, -1):
+            net.theta[place] += sign * 1e-6
+            values.append(losses.cross_entropy(net.forward(X, training=True), y)[0])
+            net.theta[place] -= sign * 1e-6
+        assert (values[0] - values[1]) / 2e-6 == pytest.approx(found[place], rel=1e-5, abs=1e-8)
+
+
+def test_a_model_json_with_any_value_of_another_type_is_refused(saved: Path) -> None:
+    """Each value of it, replaced by others: one sentence, or a run that can be used."""
+    file = saved / "model.json"
+    table = json.loads(file.read_text())
+
+    def places(value: Any, way: tuple[Any, ...] = ()) -> Any:
+        yield way
+        for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+            yield from places(value[key], (*way, key))
+
+    refused = 0
+    for way in list(places(table))[1:]:
+        for wrong in (None, "x", -1, 5, 1e400, [], {}, [5]):
+            copy = json.loads(json.dumps(table))
+            inside = copy
+            for key in way[:-1]:
+                inside = inside[key]
+            inside[way[-1]] = wrong
+            file.write_text(json.dumps(copy))
+            try:
+                Run.load(saved).measure(data.load("digits", "test"))
+            except ValueError as error:
+                refused += 1
+                assert len(str(error)) < 400
+    assert refused > 300
+
+
+def test_a_replaced_run_is_never_mixed_with_the_new_one(tmp_path: Path) -> None:
+    """Killed between its weights and its model.json, a run leaves the one before as it was."""
+    samples = data.load("digits", "train").take(np.arange(100))
+    runs = [Run.new(parse("64-8-10"), Settings(epochs=1, seed=seed), samples, ABOUT) for seed in (0, 1)]
+    for run in runs:
+        run.train(samples, None)
+    runs[0].save(tmp_path)
+    write_tensors(tmp_path / f"{runs[1].identity}-epoch-1.safetensors", runs[1].network.parameters)
+    assert (Run.load(tmp_path).network.theta == runs[0].network.theta).all()
+    runs[1].save(tmp_path)
+    assert (Run.load(tmp_path).network.theta == runs[1].network.theta).all()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_constant_column_stays_out(folder: Path) -> None:
+    """Up to rounding: 0.1 a hundred times has a standard deviation of 1e-17."""
+    X = np.stack([np.full(100, 0.1), np.arange(100.0)], 1)
+    scaling = data.Scaling.of(data.Data(X, np.zeros(100, np.int64), ("a",), "x.csv"))
+    assert scaling(np.array([[0.2, 49.5]]), "float64").tolist() == [[pytest.approx(0.1), pytest.approx(0.0)]]
+
+
+def test_labels_of_a_csv_file(folder: Path) -> None:
+    (folder / "x.csv").write_text("2019,2020,label\n1,2,1\n3,4,1.0\n5,6,10\n7,8,2\n")
+    samples = data.load("x.csv", "train")
+    assert samples.classes == ("1", "2", "10")
+    assert samples.y.tolist() == [0, 0, 2, 1]
+    assert samples.X[0].tolist() == [1, 2]
 
 
 def test_the_toml_is_the_network_of_the_figures() -> None:
@@ -782,10 +866,25 @@ BAD = {
     "evaluate done --data moons": "the samples of moons have 2 values",
     "train 64-10 --data digits --out done": "holds a trained network: choose another --out, or --resume, or --overwrite",
     "train --resume --out done --learning-rate 0.5": "was begun with learning-rate 0.002: --resume cannot change it",
-    "train --resume --out done --activation tanh": "--resume takes the activation from done",
+    "train --resume --out done --activation tanh": "--resume takes all from done but --epochs: leave out activation",
+    "train --resume --out done --batch-norm": "leave out batch-norm",
+    "train --resume --out done --overwrite": "leave out overwrite",
+    "train --resume --out done --seed 5": "was begun with seed 0: --resume cannot change it",
+    "train --resume --out done --validation 0.5": "was begun with validation 0.0: --resume cannot change it",
+    "train --resume --out done": "done was begun: begin anew",  # the fixture's samples were others
+    "train 64-8-10 --data digits --dropout nan": "rate is from 0 to below 1",
+    "train 64-10 --data digits --momentum 7": "the momentum is from 0 to below 1",
+    "train 64-10 --data digits --regression": "a regression is for the numbers in a CSV file",
+    "train rotated.toml --data digits": "the samples of digits have 1 × 8 × 8 values, and the network takes 8 × 8 × 1",
+    "train 64-8-10 --data digits --batch-norm --batch-size 4 --validation 0": "leave one by itself",
+    "train 64-10 --data digits --out done/model.json/x": "cannot be written: Not a directory",
+    "train 2-2 --data unlabelled.csv": "row 2 has no label",
+    "train 64-10 --data digits --optimizer sgd --learning-rate 1e38 --batch-size 5000 --epochs 1": "the validation loss is",
+    "bench 64-10 --data digits --seconds 0": "is no number of seconds",
+    "inspect 784-99999999999-10": "there is not enough memory",
     "sweep --data digits --learning-rates a,b": "is no list of numbers",
     "sweep --data digits --widths 0": "is no whole number from 1",
-    "bench 64-10 --data digits --seconds x": "invalid float value",
+    "bench 64-10 --data digits --seconds x": "is no number of seconds",
     "inspect nothing": "is no architecture",
     "": "required: COMMAND",
     "fly": "invalid choice: 'fly'",
@@ -803,6 +902,10 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     (folder / "ragged.csv").write_text("1,2\n3\n")
     (folder / "words.csv").write_text("1,2\n3,x\n")
     (folder / "pair.csv").write_text("1,2\n3,4\n")
+    (folder / "unlabelled.csv").write_text("1,2,a\n3,4,\n")
+    (folder / "rotated.toml").write_text(
+        'input = [8, 8, 1]\nlayers = [{ type = "flatten" }, { type = "dense", units = 10 }]\n'
+    )
     try:
         code = nn(*command.split())
     except SystemExit as stopped:  # of argparse

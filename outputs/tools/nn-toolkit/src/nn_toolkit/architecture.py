@@ -54,7 +54,7 @@ def parse(text: str, activation: str = "relu", batch_norm: bool = False, dropout
             layers.append({"type": "dense", "units": units})
             layers += [{"type": "batch-norm"}] * batch_norm
             layers.append({"type": activation})
-            layers += [{"type": "dropout", "rate": dropout}] * (dropout > 0)
+            layers += [{"type": "dropout", "rate": dropout}] * (dropout != 0)
         return _checked(n_in, [*layers, {"type": "dense", "units": sizes[-1]}], text)
     if not text.endswith(".toml"):
         raise ValueError(f"{text!r} is no architecture: write sizes such as 784-128-64-10, or the path of a TOML file")
@@ -64,7 +64,7 @@ def parse(text: str, activation: str = "relu", batch_norm: bool = False, dropout
         table = tomllib.loads(Path(text).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"there is no file {text}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"{text} cannot be read: {error}") from None
     return from_json(table, text)
 
@@ -112,7 +112,7 @@ def output_shape(architecture: Architecture) -> Shape:
 def _layer(place: int, table: dict[str, Any]) -> Layer:
     options = dict(table)
     kind = options.pop("type", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"layer {place}: the type is one of {', '.join(KINDS)}, not {kind!r}")
     known = inspect.signature(KINDS[kind]).parameters
     if unknown := set(options) - set(known):
@@ -123,5 +123,5 @@ def _layer(place: int, table: dict[str, Any]) -> Layer:
         raise ValueError(f"layer {place}: {kind} needs {', '.join(missing)}")
     try:
         return KINDS[kind](**options)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"layer {place}: {error}") from None

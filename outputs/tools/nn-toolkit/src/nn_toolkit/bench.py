@@ -46,7 +46,8 @@ def bench(options: argparse.Namespace) -> None:
     rows = [_row("nn-toolkit", n_seen, seconds, seconds / n_seen, run.measure(test)[1])]
     if other is not None:
         rows.append(_row(f"PyTorch {other.version}", n_seen, other.seconds, seconds / n_seen, other.accuracy(test)))
-    if all(isinstance(layer, Dense) or not layer.parameters for layer in run.network.layers) and training.classes:
+    learning = [layer for layer in run.network.layers if layer.parameters]
+    if learning and all(isinstance(layer, Dense) for layer in learning):
         n_one, seconds_one = one_at_a_time(run, training, options.seconds)
         rows.append(_row("one sample at a time", n_one, seconds_one, seconds / n_seen, None))
     table(["", "samples", "seconds", "samples/s", "time per sample", "test accuracy"], rows)

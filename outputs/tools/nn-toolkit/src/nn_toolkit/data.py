@@ -61,6 +61,10 @@ class Data:
         """Of one sample."""
         return self.X.shape[1:]
 
+    def fingerprint(self) -> int:
+        """A number that other samples or labels hardly have: to notice that a file is not what it was."""
+        return zlib.crc32(np.ascontiguousarray(self.y), zlib.crc32(np.ascontiguousarray(self.X)))
+
     def take(self, chosen: Array) -> "Data":
         """Some of the samples."""
         return replace(self, X=self.X[chosen], y=self.y[chosen])
@@ -78,8 +82,12 @@ class Scaling:
         """Of images: to 0 … 1. Of columns: to mean 0 and standard deviation 1 (a constant one to 0)."""
         if len(data.shape) == 3:
             return cls(np.zeros(1), np.full(1, 16.0 if data.name == "digits" else 255.0))
-        scale = data.X.std(0)
-        return cls(data.X.mean(0), np.where(scale > 0, scale, 1.0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, scale = data.X.mean(0), data.X.std(0)
+        if not np.isfinite([mean, scale]).all():
+            raise ValueError(f"{data.name} has numbers too large to be squared")
+        constant = scale <= 1e-12 * np.abs(mean)  # up to rounding
+        return cls(mean, np.where(constant, 1.0, scale))
 
     def __call__(self, X: Array, dtype: Any) -> Array:
         if len(self.mean) == 1 and not self.mean[0]:  # pixels: without a large array of float64 on the way
@@ -89,6 +97,11 @@ class Scaling:
                 f"{_by(X.shape[1:])} values for each sample, and the network was trained on {len(self.mean)}"
             )
         return ((X - self.mean) / self.scale).astype(dtype)
+
+
+def is_known(name: str) -> bool:
+    """Whether a name is that of a data set, and not a path."""
+    return name in ("mnist", "digits", *TOYS)
 
 
 def load(name: str, split: str, regression: bool = False, classes: tuple[str, ...] | None = None) -> Data:
@@ -105,6 +118,8 @@ def load(name: str, split: str, regression: bool = False, classes: tuple[str, ..
         DataMissingError: MNIST is not here and cannot be downloaded.
         ValueError: there is no such set, or its content is wrong.
     """
+    if regression and (is_known(name) or not Path(name).is_file()):
+        raise ValueError(f"a regression is for the numbers in a CSV file, and {name} is none")
     if name == "mnist":
         return _images({file: _mnist(file) for file in _files(split)}, split, tuple("0123456789"), "mnist")
     if name == "digits":
@@ -173,10 +188,12 @@ def _decompressed(folder: Path, file: str) -> bytes:
 def _images(files: dict[str, bytes], split: str, classes: tuple[str, ...] | None, name: str) -> Data:
     """Images and labels in the IDX format: a magic number, the size of each axis (4 bytes, big-endian), the bytes."""
     pixels, labels = files[f"{SPLITS[split]}-images-idx3-ubyte"], files[f"{SPLITS[split]}-labels-idx1-ubyte"]
-    if pixels[:4] != b"\0\0\x08\x03" or labels[:4] != b"\0\0\x08\x01":
+    if pixels[:4] != b"\0\0\x08\x03" or labels[:4] != b"\0\0\x08\x01" or len(pixels) < 16 or len(labels) < 8:
         raise ValueError(f"{name}: the files are not in MNIST's format (IDX, unsigned bytes)")
     n_images, height, width = struct.unpack_from(">III", pixels, 4)
-    if len(pixels) != 16 + n_images * height * width or len(labels) != 8 + n_images:
+    (n_labels,) = struct.unpack_from(">I", labels, 4)
+    right = len(pixels) == 16 + n_images * height * width and len(labels) == 8 + n_labels
+    if not right or n_images != n_labels or not n_images * height * width:
         raise ValueError(
             f"{name}: {n_images} images of {height} × {width} are announced, and the files have other sizes"
         )
@@ -213,7 +230,9 @@ def _toy(name: str, split: str) -> Data:
 
 
 def read_rows(path: Path) -> tuple[list[str] | None, list[list[str]]]:
-    """The header of a CSV file, if it has one (a first line that holds no number), and its rows.
+    """The header of a CSV file, if it has one, and its rows.
+
+    A header is a first line without a number, or with a word above a column of numbers.
 
     Raises:
         ValueError: it cannot be read, is empty, or has rows of different lengths.
@@ -223,7 +242,7 @@ def read_rows(path: Path) -> tuple[list[str] | None, list[list[str]]]:
             rows = [row for row in csv.reader(stream) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as a CSV file: {error}") from None
-    header = rows.pop(0) if rows and not any(_is_number(cell) for cell in rows[0]) else None
+    header = rows.pop(0) if rows and _is_header(rows[0], rows[1:]) else None
     if not rows:
         raise ValueError(f"{path} has no rows of data")
     width = len(header or rows[0])
@@ -231,6 +250,15 @@ def read_rows(path: Path) -> tuple[list[str] | None, list[list[str]]]:
         if len(row) != width:
             raise ValueError(f"{path}: row {place} has {len(row)} cells, and the first has {width}")
     return header, rows
+
+
+def _is_header(first: list[str], rows: list[list[str]]) -> bool:
+    words = [not _is_number(cell) for cell in first]
+    above_numbers = (
+        word and rows and all(place < len(row) and _is_number(row[place]) for row in rows)
+        for place, word in enumerate(words)
+    )
+    return all(words) or any(above_numbers)
 
 
 def numbers(path: Path, rows: list[list[str]], header: list[str] | None) -> Array:
@@ -254,12 +282,16 @@ def numbers(path: Path, rows: list[list[str]], header: list[str] | None) -> Arra
 def _table(path: Path, regression: bool, classes: tuple[str, ...] | None) -> Data:
     header, rows = read_rows(path)
     if len(rows[0]) < 2:
-        raise ValueError(f"{path} has one column: a row is the features, then the label")
+        raise ValueError(f"{path} has one column: a row is the features, then the label, with commas between them")
     X = numbers(path, [row[:-1] for row in rows], header)
     last = [row[-1].strip() for row in rows]
+    for row, label in enumerate(last, 1 + (header is not None)):
+        if label.lower() in ("", "nan"):
+            raise ValueError(f"{path}: row {row} has no label")
     if regression:
         y = numbers(path, [[cell] for cell in last], header[-1:] if header else None)[:, 0]
         return Data(X, y, (), path.name)
+    last = [f"{float(label):g}" if _is_number(label) else label for label in last]  # 1 and 1.0 are one class
     if classes is None:
         classes = tuple(sorted(set(last), key=_natural))
         if len(classes) > max(20, len(last) // 2):

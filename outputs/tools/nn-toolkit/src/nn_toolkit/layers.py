@@ -274,8 +274,8 @@ class BatchNorm(Layer):
     def __init__(self, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.momentum, self.epsilon = _share("momentum", momentum), epsilon
-        if not epsilon > 0:
-            raise ValueError(f"the epsilon of a batch-norm is above 0, not {epsilon}")
+        if not isinstance(epsilon, int | float) or not 0 < epsilon < math.inf:
+            raise ValueError(f"the epsilon of a batch-norm is above 0, not {epsilon!r}")
 
     def build(self, shape: Shape) -> Shape:
         self.n_features, self._images = shape[0], len(shape) == 3
@@ -372,9 +372,7 @@ class LeakyReLU(Layer):
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
-        if not 0 <= slope < 1:
-            raise ValueError(f"the slope of a leaky-relu is from 0 to below 1, not {slope}")
-        self.slope = slope
+        self.slope = _share("slope", slope)
 
     def forward(self, x: Array, training: bool, rng: np.random.Generator | None = None) -> Array:
         self._x = x

@@ -23,6 +23,11 @@ class Summary:
     n_parameters: int
 
 
+def fits(sample: Shape, shape: Shape) -> bool:
+    """Whether a network whose input has this shape takes such samples: images as rows too, and rows as images."""
+    return math.prod(sample) == math.prod(shape) and (len(sample) != len(shape) or sample == shape)
+
+
 class Network:
     """Layers in a row.
 
@@ -114,7 +119,7 @@ class Network:
 
     def _batch(self, X: Array) -> Array:
         shape = self.architecture.input
-        if not len(X) or math.prod(X.shape[1:]) != math.prod(shape):
+        if not len(X) or not fits(X.shape[1:], shape):
             size = " × ".join(map(str, X.shape[1:]))
             raise ValueError(f"{len(X)} samples of {size} values, and the network takes {' × '.join(map(str, shape))}")
         X = X.astype(self.dtype, copy=False)

@@ -143,7 +143,8 @@ class _Axis:
         moved = [math.log10(v) if log else v for v in values] or [0.0, 1.0]
         low, high = min(moved), max(moved)
         if low == high:
-            low, high = low - 0.5, high + 0.5
+            edge = 0.5 if log or whole else 0.05 * abs(low) or 0.5
+            low, high = low - edge, high + edge
         self._step = 1.0 if log else _round_step(max((high - low) / 5, float(whole)))
         self._low = low if log else math.floor(low / self._step) * self._step
         self._high = high if log else math.ceil(high / self._step - 1e-9) * self._step
@@ -153,8 +154,14 @@ class _Axis:
         return (moved - self._low) / (self._high - self._low) * self._length
 
     def ticks(self) -> list[tuple[str, float]]:
-        first, last = math.ceil(self._low / self._step - 1e-9), math.floor(self._high / self._step + 1e-9)
-        at = [10.0**k if self._log else k * self._step for k in range(first, last + 1)]
+        if self._log:
+            decades = range(math.floor(self._low), math.ceil(self._high) + 1)
+            round_ = [factor * 10.0**k for k in decades for factor in (1, 2, 5)]
+            at = [v for v in round_ if self._low - 1e-9 <= math.log10(v) <= self._high + 1e-9]
+            at = [v for v in at if len(at) < 7 or f"{v:e}".startswith("1")]
+        else:
+            first, last = math.ceil(self._low / self._step - 1e-9), math.floor(self._high / self._step + 1e-9)
+            at = [k * self._step for k in range(first, last + 1)]
         return [(f"{value:.6g}", self(value)) for value in at]
 
 
@@ -169,11 +176,16 @@ def _finite(line: Line) -> tuple[list[float], list[float]]:
     return [x for x, _ in kept], [y for _, y in kept]
 
 
+def _readable(text: str) -> str:
+    """Without the characters that XML does not allow."""
+    return escape("".join(c if c.isprintable() else " " for c in text))
+
+
 def _text(
     x: float, y: float, text: str, anchor: str, more: str = "", *, bold: bool = False, small: bool = False
 ) -> str:
     font = f'font-family="sans-serif" font-size="{11 if small else 12}"{BOLD * bold}'
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {font} fill="#222222"{more}>{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {font} fill="#222222"{more}>{_readable(text)}</text>'
 
 
 def _image(pixels: Array, x: float, y: float, width: float, height: float) -> str:

@@ -39,6 +39,8 @@ def sweep(options: argparse.Namespace) -> None:
         )
         for rate, _, _, size in combinations
     ]
+    write_whole(out / "sweep.csv", b"")  # now, rather than after the first network, if it cannot be written
+    options.when_stopped = f". What was done is in {out / 'sweep.csv'}"
     say(f"{len(combinations)} networks, {options.epochs} epochs each, on {len(training)} samples of {data.name}")
     results: list[dict[str, Any]] = []
     for place, (values, setting) in enumerate(zip(combinations, settings, strict=True), 1):

@@ -4,6 +4,7 @@ The format: https://huggingface.co/docs/safetensors. Files written here carry a 
 metadata, so that damage is noticed; those of other programs are read without it.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -46,14 +47,14 @@ def read_tensors(file: Path) -> dict[str, Array]:
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
         body = content[8 + length :]
-        metadata = header.pop("__metadata__", {})
+        metadata = dict(header.pop("__metadata__", {}))
         tensors = {}
         for name, entry in header.items():
             start, end = entry["data_offsets"]
             if not 0 <= start <= end <= len(body):
                 raise ValueError(f"{name} lies outside the file")
             tensors[name] = np.frombuffer(body[start:end], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{file} is no safetensors file, or is cut short: {error}") from None
     if metadata.get("sha256", hashlib.sha256(body).hexdigest()) != hashlib.sha256(body).hexdigest():
         raise ValueError(f"{file} is damaged: its content does not have the checksum that it was written with")
@@ -61,11 +62,20 @@ def read_tensors(file: Path) -> dict[str, Array]:
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write beside the file, sync, and rename: a process that is killed leaves the old file or the new one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.part")
-    with beside.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(file)
+    """Write beside the file, sync, and rename: a process that is killed leaves the old file or the new one.
+
+    Raises:
+        ValueError: the file cannot be written; nothing of it is left.
+    """
+    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise ValueError(f"{file} cannot be written: {error.strerror}") from None

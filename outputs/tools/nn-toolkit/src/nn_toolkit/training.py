@@ -7,6 +7,7 @@ a checkpoint needs no generator's state, and what follows it is the same whether
 import json
 import math
 import re
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -17,14 +18,25 @@ import numpy as np
 
 from nn_toolkit.architecture import Architecture, from_json
 from nn_toolkit.data import Data, Scaling
-from nn_toolkit.layers import Array, Dropout, softmax
+from nn_toolkit.layers import Array, BatchNorm, Dropout, softmax
 from nn_toolkit.losses import LOSSES, Loss, check_labels
-from nn_toolkit.network import Network
+from nn_toolkit.network import Network, fits
 from nn_toolkit.optimizers import make_optimizer
 from nn_toolkit.tensors import read_tensors, write_tensors, write_whole
 
 FORMAT = "nn-toolkit 1"
 MODEL = "model.json"
+_WEIGHTS = re.compile(r"\w+-epoch-\d+(-\d+)?\.safetensors")
+# What model.json keeps of a run's progress, and of which type.
+_PROGRESS = {
+    "epoch": "int",
+    "batch": "int",
+    "loss_sum": "float",
+    "n_right": "int",
+    "seconds": "float",
+    "best": "int",
+    "stopped": "bool",
+}
 ORDER, MASKS = 1, 2  # what a generator is for; the weights are drawn with the seed alone
 
 
@@ -64,6 +76,9 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name.replace('_', ' ')} is a whole number from {least}, not {value!r}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"the momentum is from 0 to below 1, not {self.momentum}")
+        make_optimizer({"name": self.optimizer, "learning_rate": self.learning_rate})  # raises where it is none
 
 
 @dataclass
@@ -103,6 +118,8 @@ class Run:
     seconds: float = 0.0
     best: int = 0
     stopped: bool = False
+    # In the names of its files, so that a run never writes into another's, nor takes another's for its own.
+    identity: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -131,7 +148,7 @@ class Run:
     def check(self, data: Data) -> None:
         """Raise ValueError where the data are not such as this network takes."""
         n_outputs = self.network.n_outputs
-        if math.prod(data.shape) != math.prod(self.network.architecture.input):
+        if not fits(data.shape, self.network.architecture.input):
             has, takes = (_by(shape) for shape in (data.shape, self.network.architecture.input))
             raise ValueError(f"the samples of {data.name} have {has} values, and the network takes {takes}")
         if not len(data):
@@ -165,6 +182,7 @@ class Run:
             raise ValueError("early stopping needs validation samples")
         size, dtype = self.settings.batch_size, self.network.dtype
         X, y = training.X, training.y
+        self._check_batches(len(y))
         n_batches = -(-len(y) // size)
         while self.epoch < self.settings.epochs and not self.stopped:
             order = self._rng(ORDER, 0).permutation(len(y))
@@ -180,6 +198,17 @@ class Run:
             self._end_epoch(len(y), validation)
             watch(self, n_batches)
 
+    def _check_batches(self, n_samples: int) -> None:
+        """Raise ValueError before the first step where batch norm will find a batch of one value per feature."""
+        smallest = n_samples % self.settings.batch_size or self.settings.batch_size
+        inputs = [self.network.architecture.input, *(row.output for row in self.network.summary)]
+        normalized = (
+            shape for layer, shape in zip(self.network.layers, inputs, strict=False) if isinstance(layer, BatchNorm)
+        )
+        if min(smallest, n_samples) == 1 and any(math.prod(shape[1:]) == 1 for shape in normalized):
+            left = f"{n_samples} samples in batches of {self.settings.batch_size} leave one by itself"
+            raise ValueError(f"{left}, and batch norm would divide by its variance: choose another batch size")
+
     def learning_rate(self, n_batches: int) -> float:
         """That of the next step, where an epoch has `n_batches`."""
         done = (self.epoch * n_batches + self.batch) / (self.settings.epochs * n_batches)
@@ -189,18 +218,22 @@ class Run:
         return np.random.default_rng([self.settings.seed, purpose, self.epoch, batch])
 
     def _step(self, X: Array, y: Array) -> None:
-        outputs = self.network.forward(X, training=True, rng=self._rng(MASKS, self.batch) if self._drops else None)
+        with np.errstate(all="ignore"):  # what is not finite is told below
+            outputs = self.network.forward(X, training=True, rng=self._rng(MASKS, self.batch) if self._drops else None)
+            loss, gradient = self._loss(outputs, y)
+        if not math.isfinite(loss):
+            place = f"epoch {self.epoch + 1}, batch {self.batch + 1}"
+            raise self._diverged(f"the loss is {loss} in {place}; {self._where(X)}")
         if self.classes:
             self.n_right += int((outputs.argmax(1) == y).sum())
-        loss, gradient = self._loss(outputs, y)
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.batch + 1}; {self._where(X)}. "
-                f"A smaller learning rate than {self.settings.learning_rate:g} is the first thing to try"
-            )
         self.loss_sum += loss * len(y)
-        self.network.backward(gradient)
-        self.optimizer.step(self.network.theta, self.network.gradient)
+        with np.errstate(all="ignore"):
+            self.network.backward(gradient)
+            self.optimizer.step(self.network.theta, self.network.gradient)
+
+    def _diverged(self, what: str) -> DivergedError:
+        rate = f"{self.settings.learning_rate:g}"
+        return DivergedError(f"{what}. A smaller learning rate than {rate} is the first thing to try")
 
     def _where(self, X: Array) -> str:
         """Which layer is the first to give a value that is no finite number, for a message."""
@@ -219,8 +252,13 @@ class Run:
     def _end_epoch(self, n_samples: int, validation: Data | None) -> None:
         accuracy = self.n_right / n_samples if self.classes else None
         done = Epoch(self.epoch + 1, self.loss_sum / n_samples, accuracy, self.seconds)
+        if not all(np.isfinite(values).all() for values in (self.network.theta, *self.network.buffers.values())):
+            raise self._diverged(f"after the last batch of epoch {self.epoch + 1} the weights are not finite")
         if validation is not None:
-            done.validation_loss, done.validation_accuracy = self.measure(validation)
+            with np.errstate(all="ignore"):
+                done.validation_loss, done.validation_accuracy = self.measure(validation)
+            if not math.isfinite(done.validation_loss):
+                raise self._diverged(f"the validation loss is {done.validation_loss} after epoch {self.epoch + 1}")
         self.history.append(done)
         self.epoch, self.batch = self.epoch + 1, 0
         self.loss_sum, self.n_right, self.seconds = 0.0, 0, 0.0
@@ -248,11 +286,13 @@ class Run:
 
         The weights come first, in a file of a new name; model.json, which names that file, is replaced last.
         """
-        name = f"epoch-{self.epoch}.safetensors" if not self.batch else f"epoch-{self.epoch}-{self.batch}.safetensors"
+        place = f"{self.epoch}-{self.batch}" if self.batch else f"{self.epoch}"
+        name = f"{self.identity}-epoch-{place}.safetensors"
         tensors = {**self.network.parameters, **self.network.buffers}
         tensors |= {f"optimizer.{key}": vector for key, vector in self.optimizer.state.items()}
         write_tensors(folder / name, tensors)
-        best = f"epoch-{self.best}.safetensors" if self.best else name
+        best = f"{self.identity}-epoch-{self.best}.safetensors" if self.best else name
+        replaced = _named(folder)
         model = {
             "format": FORMAT,
             "architecture": self.network.architecture.as_json(),
@@ -260,23 +300,17 @@ class Run:
             "scaling": {"mean": self.scaling.mean.tolist(), "scale": self.scaling.scale.tolist()},
             "classes": list(self.classes),
             "data": self.about_data,
+            "identity": self.identity,
             "weights": {"last": name, "best": best},
             "progress": {
-                "epoch": self.epoch,
-                "batch": self.batch,
                 "steps": self.optimizer.steps,
-                "loss_sum": self.loss_sum,
-                "n_right": self.n_right,
-                "seconds": self.seconds,
-                "best": self.best,
-                "stopped": self.stopped,
+                **{name: getattr(self, name) for name in _PROGRESS},
             },
             "history": [asdict(epoch) for epoch in self.history],
         }
         write_whole(folder / MODEL, (json.dumps(model, indent=1) + "\n").encode())
-        for file in folder.glob("epoch-*.safetensors"):
-            if file.name not in (name, best) and re.fullmatch(r"epoch-\d+(-\d+)?\.safetensors", file.name):
-                file.unlink()
+        for old in replaced - {name, best}:
+            (folder / old).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path, which: str = "best") -> "Run":
@@ -290,28 +324,53 @@ class Run:
             model = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ValueError(f"{folder} holds no trained network: there is no {MODEL} in it") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{file} is damaged: {error}") from None
         if not isinstance(model, dict) or model.get("format") != FORMAT:
             raise ValueError(f"{file} is not written by this version: its format is not {FORMAT!r}")
         try:
-            settings = Settings(**model["settings"])
-            architecture = from_json(model["architecture"], str(file))
-            # The weights are replaced below: the seed is for what comes after.
-            network = Network(architecture, "zeros", settings.seed, settings.dtype)
-            scaling = Scaling(*(np.array(model["scaling"][name], np.float64) for name in ("mean", "scale")))
-            run = cls(network, settings, scaling, tuple(model["classes"]), model["data"])
-            run.history = [Epoch(**epoch) for epoch in model["history"]]
-            progress = dict(model["progress"])
-            run.optimizer.steps = progress.pop("steps")
-            for name, value in progress.items():
-                if name not in run.__dict__:
-                    raise KeyError(name)
-                setattr(run, name, value)
-            weights = folder / model["weights"][which]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{file} is damaged: {error!r}") from None
-        run._fill(weights)
+            run = cls._read(model, str(file))
+            name = model["weights"][which]
+            if not _WEIGHTS.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a file of weights")
+        except KeyError as error:
+            raise ValueError(f"{file} is damaged: it lacks {error}") from None
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{file} is damaged: {error}") from None
+        run._fill(folder / name)
+        return run
+
+    @classmethod
+    def _read(cls, model: dict[str, Any], source: str) -> "Run":
+        """The run of a model.json, with weights still to be filled in."""
+        _check_types(model["settings"], {**Settings.__annotations__})
+        settings = Settings(**model["settings"])
+        architecture = from_json(model["architecture"], source)
+        # The weights are replaced later: the seed is for what comes after.
+        network = Network(architecture, "zeros", settings.seed, settings.dtype)
+        scaling = Scaling(*(np.array(model["scaling"][name], np.float64) for name in ("mean", "scale")))
+        sizes = {scaling.mean.shape, scaling.scale.shape}
+        if len(sizes) > 1 or not np.isfinite([scaling.mean, scaling.scale]).all() or not scaling.scale.all():
+            raise ValueError("the scaling is no list of means and one of scales that are not 0")
+        classes, about = model["classes"], model["data"]
+        if not isinstance(classes, list) or not all(isinstance(label, str) for label in classes):
+            raise ValueError("the classes are no list of names")
+        if len(classes) > network.n_outputs:
+            raise ValueError(f"{len(classes)} classes, and the network has {network.n_outputs} outputs")
+        _check_types(about, {"name": "str", "regression": "bool", "validation": "float", "fingerprint": "int"})
+        if not isinstance(model["identity"], str) or not model["identity"].isalnum():
+            raise ValueError(f"the identity is {model['identity']!r}")
+        progress = dict(model["progress"])
+        _check_types(progress, {**_PROGRESS, "steps": "int"})
+        run = cls(network, settings, scaling, tuple(classes), about, identity=model["identity"])
+        run.optimizer.steps = progress.pop("steps")
+        for name, value in progress.items():
+            setattr(run, name, value)
+        for epoch in model["history"]:
+            _check_types(epoch, dict(Epoch.__annotations__))
+            run.history.append(Epoch(**epoch))
+        if len(run.history) != run.epoch or run.best > run.epoch:
+            raise ValueError(f"{run.epoch} epochs are done, and the history has {len(run.history)}")
         return run
 
     def _fill(self, file: Path) -> None:
@@ -324,12 +383,43 @@ class Run:
             if tensors[name].shape != wanted[name].shape or tensors[name].dtype != wanted[name].dtype:
                 found, expected = (f"{t.dtype} of {_by(t.shape)}" for t in (tensors[name], wanted[name]))
                 raise ValueError(f"{file}: {name} is {found}, and {MODEL} says {expected}")
+            if not np.isfinite(tensors[name]).all():
+                raise ValueError(f"{file}: {name} holds values that are not finite")
             wanted[name][...] = tensors[name]
 
     def go_on(self, **changes: Any) -> None:
         """Change settings that do not touch what is done: the number of epochs and the patience."""
         self.settings = replace(self.settings, **changes)
         self.stopped = 0 < self.settings.patience <= self.epoch - self.best
+
+
+def _named(folder: Path) -> set[str]:
+    """The files of weights that the model.json in a folder names, if there is one that can be read."""
+    try:
+        names = json.loads((folder / MODEL).read_text(encoding="utf-8"))["weights"].values()
+        return {name for name in names if _WEIGHTS.fullmatch(name)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return set()
+
+
+_KINDS = {"int": int, "float": (int, float), "bool": bool, "str": str}
+
+
+def _check_types(table: Any, kinds: dict[str, Any]) -> None:
+    """Raise ValueError unless a table has these values and no others, of their types, numbers finite and from 0."""
+    if not isinstance(table, dict) or set(kinds) != set(table):
+        raise ValueError(f"instead of {', '.join(kinds)} there is {str(table)[:60]}")
+    for name, value in table.items():
+        kind, _, optional = str(getattr(kinds.get(name), "__name__", kinds.get(name))).partition(" | ")
+        if optional and value is None:
+            continue
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if (
+            not isinstance(value, _KINDS[kind])  # type: ignore[arg-type]
+            or (isinstance(value, bool) and kind != "bool")
+            or (number and not 0 <= value < math.inf)
+        ):
+            raise ValueError(f"{name} is {value!r}")
 
 
 def split(data: Data, n_validation: int, seed: int) -> tuple[Data, Data | None]:

@@ -120,7 +120,7 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list
     bench.add_argument("--learning-rate", type=float, default=0.1, metavar="RATE", help="(0.1)")
     bench.add_argument("--seed", type=int, default=0, metavar="N", help="(0)")
     bench.add_argument(
-        "--seconds", type=float, default=3.0, metavar="S", help="how long to train one sample at a time (3)"
+        "--seconds", type=_seconds, default=3.0, metavar="S", help="how long to train one sample at a time (3)"
     )
     _add_data(bench)
 
@@ -141,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command = getattr(importlib.import_module(f"nn_toolkit.{module}"), name)
         command(options)
-        sys.stdout.flush()
+        if sys.stdout:  # closed in the shell, it is None
+            sys.stdout.flush()
     except ModuleNotFoundError as error:
         if error.name != "numpy":
             raise
@@ -149,7 +150,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if unfinished := getattr(options, "when_stopped", ""):
+            print(f"nn-toolkit: stopped, as nobody reads the output{unfinished}", file=sys.stderr)
+        return 1 if unfinished else 0
+    except MemoryError:
+        print("nn-toolkit: there is not enough memory for this", file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:
         print(f"nn-toolkit: {error}", file=sys.stderr)
         return 2
@@ -188,6 +194,15 @@ def _count(text: str) -> int:
 
 def _counts(text: str) -> list[int]:
     return [_count(part) for part in text.split(",")]
+
+
+def _seconds(text: str) -> float:
+    try:
+        if 0 < float(text) <= 3600:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds up to 3600")
 
 
 def _floats(text: str) -> list[float]:

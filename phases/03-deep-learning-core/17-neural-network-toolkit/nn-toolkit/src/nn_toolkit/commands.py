@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nn_toolkit import plots
-from nn_toolkit.architecture import Architecture, parse
-from nn_toolkit.data import Data, DataMissingError, load, numbers, read_rows
+from nn_toolkit.architecture import Architecture, output_shape, parse
+from nn_toolkit.data import Data, DataMissingError, Scaling, is_known, load, numbers, read_rows
 from nn_toolkit.images import read_grey
 from nn_toolkit.layers import Array, Conv2d, Dense, ReLU
 from nn_toolkit.network import Network
@@ -26,11 +26,13 @@ def train(options: argparse.Namespace) -> None:
     """Train, showing progress, with a checkpoint after each epoch."""
     folder: Path = options.out
     run, data = _resumed(options) if options.resume else _begun(options)
+    _check_writable(folder)
     share = run.about_data["validation"]
     training, validation = split(data, round(share * len(data)), run.settings.seed)
     name = run.about_data["name"]
     say(f"{len(training)} samples of {name} to train on, {len(validation or ())} to validate; into {folder}")
-    options.when_stopped = f": nothing of this run is kept in {folder} yet"
+    go_on = f". Go on from the last checkpoint with: nn-toolkit train --resume --out {folder}"
+    options.when_stopped = go_on if options.resume else f": nothing of this run is kept in {folder} yet"
 
     bar = Progress(run.settings.epochs)
 
@@ -38,10 +40,13 @@ def train(options: argparse.Namespace) -> None:
         end_of_epoch = run.batch == 0
         if end_of_epoch or (options.save_every and run.batch % options.save_every == 0):
             run.save(folder)
-            options.when_stopped = f". Go on from the last checkpoint with: nn-toolkit train --resume --out {folder}"
+            options.when_stopped = go_on
         bar.show(run, n_batches, len(training))
 
-    if run.epoch >= run.settings.epochs or run.stopped:
+    if run.stopped:
+        say(f"nothing is left to do: it stopped early after epoch {run.epoch}; go on with a larger --patience")
+        return
+    if run.epoch >= run.settings.epochs:
         say(f"nothing is left to do: {run.epoch} epochs are done; ask for more with --epochs")
         return
     try:
@@ -70,19 +75,36 @@ def _begun(options: argparse.Namespace) -> tuple[Run, Data]:
     share = 0.1 if options.validation is None else options.validation
     if not 0 <= share < 1:
         raise ValueError(f"the share of validation samples is from 0 to below 1, not {share}")
-    about = {"name": data.name if options.data is None else options.data, "regression": options.regression}
-    return Run.new(architecture, Settings(**settings), data, about | {"validation": share}), data
+    about = {
+        "name": _lasting(data.name if options.data is None else options.data),
+        "regression": options.regression,
+        "validation": share,
+        "fingerprint": data.fingerprint(),
+    }
+    return Run.new(architecture, Settings(**settings), data, about), data
+
+
+def _lasting(name: str) -> str:
+    """The name of a data set; a path so that it can be found from any folder."""
+    return name if is_known(name) else str(Path(name).resolve())
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise ValueError now where the first checkpoint could not be written after the first epoch."""
+    write_whole(folder / ".try", b"")
+    (folder / ".try").unlink()
 
 
 def _resumed(options: argparse.Namespace) -> tuple[Run, Data]:
     run = Run.load(options.out, "last")
     settled = {**run.settings.__dict__, **run.about_data, "data": run.about_data["name"]}
-    for name in ("architecture", "activation", "dropout"):
-        if getattr(options, name) is not None:
-            raise ValueError(f"--resume takes the {name} from {options.out}: leave it out")
+    for name in ("architecture", "activation", "dropout", "batch_norm", "overwrite"):
+        if getattr(options, name) is not None and getattr(options, name) is not False:
+            raise ValueError(f"--resume takes all from {options.out} but --epochs: leave out {name.replace('_', '-')}")
     for name, value in settled.items():
         given = getattr(options, name, None)
-        if given not in (None, False) and name not in FREE and given != value:
+        given = _lasting(given) if name == "data" and given else given
+        if given is not None and given is not False and name not in FREE and given != value:
             raise ValueError(
                 f"{options.out} was begun with {name.replace('_', '-')} {value}: --resume cannot change it"
             )
@@ -93,6 +115,8 @@ def _resumed(options: argparse.Namespace) -> tuple[Run, Data]:
     run.go_on(**changes)
     data = load(run.about_data["name"], "train", run.about_data["regression"], run.classes or None)
     run.check(data)
+    if data.fingerprint() != run.about_data["fingerprint"]:
+        raise ValueError(f"{data.name} is not what it was when {options.out} was begun: begin anew, with another --out")
     return run, data
 
 
@@ -106,8 +130,13 @@ def training_data(name: str | None, architecture: Architecture, regression: bool
         say(str(error))
         data = load("digits", "train")
         shape = (64,) if len(architecture.input) == 1 else data.shape
+        smaller = architecture.with_input(shape)
+        try:
+            output_shape(smaller)
+        except ValueError as reason:
+            raise ValueError(f"and this network does not fit the 8 × 8 digits that come along: {reason}") from None
         say(f"training on the 8 × 8 digits that come along instead, with an input of {' × '.join(map(str, shape))}")
-        return data, architecture.with_input(shape)
+        return data, smaller
 
 
 class Progress:
@@ -164,7 +193,7 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"loss      {loss:.4f}  ({run.settings.loss})")
     if accuracy is None:
         errors = run.outputs(data)[:, 0] - data.y
-        spread = ((data.y - data.y.mean()) ** 2).sum()
+        spread = ((data.y - data.y.mean()) ** 2).sum() if np.ptp(data.y) > 0 else 0.0
         print(f"error     {math.sqrt((errors**2).mean()):.4g}  (root of the mean square, in units of the target)")
         print(
             f"R²        {1 - (errors**2).sum() / spread:.4f}"
@@ -173,8 +202,8 @@ def evaluate(options: argparse.Namespace) -> None:
         )
         return
     print(f"accuracy  {accuracy:.2%}  ({round(accuracy * len(data))} right)")
-    matrix = confusion(data.y, run.outputs(data).argmax(1), max(len(run.classes), run.network.n_outputs))
-    names = [*run.classes, *map(str, range(len(run.classes), len(matrix)))]
+    names = _names(run)
+    matrix = confusion(data.y, run.outputs(data).argmax(1), len(names))
     print("\nrows: what it is; columns: what the network says\n")
     right, said, there = np.diag(matrix), matrix.sum(0), matrix.sum(1)
     rows = [
@@ -194,10 +223,15 @@ def confusion(y: Array, said: Array, n_classes: int) -> Array:
     return np.bincount(y * n_classes + said, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
+def _names(run: Run) -> list[str]:
+    """What the network's outputs stand for: classes, and numbers where it has more outputs than there are classes."""
+    return [*run.classes, *map(str, range(len(run.classes), run.network.n_outputs))]
+
+
 def _other_data(run: Run, name: str | None, part: str) -> Data:
     """The part of a data set to measure a run on: of another set, or of its own."""
     own = run.about_data
-    if name is None and own["name"].endswith(".csv") and part == "test":
+    if name is None and Path(own["name"]).is_file() and part == "test":
         say(f"note: {own['name']} is what it was trained on; name other samples with --data to see how well it does")
     data = load(name or own["name"], part, own["regression"], run.classes or None)
     run.check(data)
@@ -208,7 +242,7 @@ def predict(options: argparse.Namespace) -> None:
     """Each file's most probable classes, or the rows' outputs."""
     run = Run.load(options.folder)
     for file in options.files:
-        if file.suffix.lower() == ".csv":
+        if file.suffix.lower() in (".csv", ".txt"):
             _predict_rows(run, file, options.top)
             continue
         pixels = _image_for(run, file, options.invert)
@@ -217,26 +251,20 @@ def predict(options: argparse.Namespace) -> None:
 
 def _image_for(run: Run, file: Path, invert: bool) -> Data:
     """An image file as the one sample of a data set, in the pixels' scale of the training."""
-    pixels = read_grey(file)
-    own = load(run.about_data["name"], "test") if run.about_data["name"] == "digits" else None
     height, width = _image_size(run)
-    if pixels.shape != (height, width):
-        found = f"{pixels.shape[1]} × {pixels.shape[0]}"
-        raise ValueError(f"{file} has {found} pixels (width × height), and the network takes {width} × {height}")
+    pixels = read_grey(file, (height, width))
     pixels = 255 - pixels if invert else pixels
     if not invert and pixels.mean() > 127:
         say(f"note: {file} is mostly light, and the network has learned light strokes on a dark ground: see --invert")
-    largest = 16 if own else 255
-    return Data((pixels * largest / 255).reshape(1, 1, height, width), np.zeros(1, np.int64), run.classes, str(file))
+    pixels = (pixels * run.scaling.scale[0] / 255).reshape(1, 1, height, width)
+    return Data(pixels, np.zeros(1, np.int64), run.classes, str(file))
 
 
 def _image_size(run: Run) -> tuple[int, int]:
     """Height and width of the images that a network takes."""
     shape = run.network.architecture.input
-    if len(run.scaling.mean) > 1 or run.about_data["name"].endswith(".csv"):
-        raise ValueError(
-            f"this network takes rows of {math.prod(shape)} numbers, not images: predict the rows of a CSV file"
-        )
+    if len(run.scaling.mean) > 1 or run.scaling.mean[0]:
+        raise ValueError(f"this network takes rows of {math.prod(shape)} numbers, not images")
     if len(shape) == 3 and shape[0] == 1:
         return shape[1], shape[2]
     side = math.isqrt(math.prod(shape))
@@ -258,7 +286,7 @@ def _verdict(run: Run, outputs: Array, top: int) -> str:
     if not run.classes:
         return f"{outputs[0]:.6g}"
     places = np.argsort(-outputs, kind="stable")[:top]
-    names = [*run.classes, *map(str, range(len(run.classes), len(outputs)))]
+    names = _names(run)
     shown = "{:.1%}" if run.settings.loss == "cross-entropy" else "{:.3f}"
     return ", ".join(f"{names[k]} ({shown.format(outputs[k])})" for k in places)
 
@@ -322,7 +350,8 @@ def _mistakes(run: Run, options: argparse.Namespace) -> str:
         )
     wrong = wrong[np.argsort(-probabilities[wrong, said[wrong]], kind="stable")][:40]  # the surest first
     images = [np.rint(255 * run.scaling(data.X[k : k + 1], np.float64)).reshape(height, width) for k in wrong]
-    labels = [f"{run.classes[data.y[k]]}, said {run.classes[said[k]]}" for k in wrong]
+    names = _names(run)
+    labels = [f"{names[data.y[k]]}, said {names[said[k]]}" for k in wrong]
     title = f"{int((said != data.y).sum())} mistakes on {len(data)} test samples; the {len(wrong)} surest first"
     return plots.grid(title, images, labels)
 
@@ -386,7 +415,7 @@ def _activations(network: Network, run: Run | None, name: str | None) -> None:
         X = run.scaling(data.X[:512], network.dtype)
     else:
         data = load(name or "mnist", "test")
-        X = Run.new(network.architecture, Settings(), data, {}).scaling(data.X[:512], network.dtype)
+        X = Scaling.of(data)(data.X[:512], network.dtype)
     print(f"\noutputs on {len(X)} test samples of {data.name}")
     rows = []
     for place, (layer, output) in enumerate(network.activations(X)):

@@ -13,15 +13,25 @@ import numpy as np
 from nn_toolkit.layers import Array
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type: grey, RGB, palette, grey + alpha, RGB + alpha
-_MOST_PIXELS = 1 << 26
+# By the colour type: grey, RGB, palette, grey + alpha, RGB + alpha.
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_MOST_PIXELS = 1 << 24
 
 
-def read_grey(file: Path) -> Array:
+class _SizeError(ValueError):
+    """An image of another size than the one that is wanted."""
+
+
+def read_grey(file: Path, size: tuple[int, int] | None = None) -> Array:
     """The image as height × width grey values from 0 (black) to 255 (white). What is transparent is black.
 
+    Args:
+        file: its path.
+        size: the height and width that it must have, if only one will do.
+
     Raises:
-        ValueError: there is no such file, or it is no image of these formats.
+        ValueError: there is no such file, it is no image of these formats, or one of another size.
     """
     try:
         content = file.read_bytes()
@@ -29,9 +39,11 @@ def read_grey(file: Path) -> Array:
         raise ValueError(f"{file} cannot be read: {error.strerror}") from None
     try:
         if content.startswith(_SIGNATURE):
-            return _grey(_read_png(content))
+            return _grey(_read_png(content, size))
         if content[:2] in (b"P2", b"P3", b"P5", b"P6"):
-            return _grey(_read_pnm(content))
+            return _grey(_read_pnm(content, size))
+    except _SizeError as error:
+        raise ValueError(f"{file} has {error}") from None
     except (ValueError, IndexError, struct.error, zlib.error) as error:
         raise ValueError(f"{file} is damaged, or of a kind that is not read here: {error}") from None
     raise ValueError(f"{file} is no PNG, PGM or PPM image")
@@ -46,7 +58,7 @@ def _grey(pixels: Array) -> Array:
     return np.asarray(np.rint(grey), np.float64)
 
 
-def _read_png(content: bytes) -> Array:
+def _read_png(content: bytes, size: tuple[int, int] | None) -> Array:
     chunks: dict[bytes, bytes] = {}
     place = len(_SIGNATURE)
     while place < len(content):
@@ -59,11 +71,12 @@ def _read_png(content: bytes) -> Array:
         place += 12 + length
     if b"IHDR" not in chunks or b"IDAT" not in chunks or b"IEND" not in chunks:
         raise ValueError("it has no header, no pixels or no end")
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    width, height, depth, colour, *methods, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    _check_size(width, height, size)
     if interlaced:
         raise ValueError("interlaced PNG is not read here: save it without interlacing")
-    if colour not in _CHANNELS or not 0 < width * height <= _MOST_PIXELS:
-        raise ValueError(f"{width} × {height} pixels of colour type {colour}")
+    if depth not in _DEPTHS.get(colour, ()) or methods != [0, 0]:
+        raise ValueError(f"{depth} bits of colour type {colour}, with the methods {methods}")
     channels = _CHANNELS[colour]
     n_bytes = -(-width * channels * depth // 8)
     expected = height * (n_bytes + 1)
@@ -81,6 +94,8 @@ def _read_png(content: bytes) -> Array:
         if colour != 3:
             samples *= 255 / ((1 << depth) - 1)
     pixels = samples.reshape(height, width, channels)
+    if colour in (0, 2) and b"tRNS" in chunks:
+        raise ValueError("a colour that stands for transparent is not read here: save it with an alpha channel")
     if colour == 3:
         palette = np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3) if b"PLTE" in chunks else np.zeros((0, 3))
         alpha = np.full((len(palette), 1), 255.0)
@@ -112,7 +127,7 @@ def _paeth(left: int, up: int, corner: int) -> int:
     return min((left, up, corner), key=lambda value: abs(guess - value))  # the first of the nearest
 
 
-def _read_pnm(content: bytes) -> Array:
+def _read_pnm(content: bytes, size: tuple[int, int] | None) -> Array:
     """Netpbm's grey and colour maps, as text (P2, P3) or bytes (P5, P6)."""
     plain, channels = content[:2] in (b"P2", b"P3"), 1 if content[:2] in (b"P2", b"P5") else 3
     space = rb"(?:\s|#[^\n]*\n)+"
@@ -120,8 +135,9 @@ def _read_pnm(content: bytes) -> Array:
     if head is None:
         raise ValueError("its header is not that of a PGM or PPM")
     width, height, largest = map(int, head.groups())
-    if not 0 < largest < 65536 or not 0 < width * height <= _MOST_PIXELS:
-        raise ValueError(f"{width} × {height} pixels up to {largest}")
+    _check_size(width, height, size)
+    if not 0 < largest < 65536:
+        raise ValueError(f"pixels up to {largest}")
     count = width * height * channels
     if plain:
         values = np.array(re.sub(rb"#[^\n]*", b"", content[head.end() :]).split(), np.float64)
@@ -130,7 +146,18 @@ def _read_pnm(content: bytes) -> Array:
         values = np.frombuffer(content[head.end() :][: count * dtype.itemsize], dtype).astype(np.float64)
     if len(values) != count:
         raise ValueError(f"{len(values)} values, and {count} are announced")
+    if not ((values >= 0) & (values <= largest)).all():
+        raise ValueError(f"a value that is not from 0 to {largest}")
     return values.reshape(height, width, channels) * (255 / largest)
+
+
+def _check_size(width: int, height: int, size: tuple[int, int] | None) -> None:
+    """Before the pixels are read: a wrong size needs no patience, and a huge one no memory."""
+    if size is not None and (height, width) != size:
+        wanted = f"{size[1]} × {size[0]}"
+        raise _SizeError(f"{width} × {height} pixels (width × height), and the network takes {wanted}")
+    if not 0 < width * height <= _MOST_PIXELS:
+        raise ValueError(f"{width} × {height} pixels")
 
 
 def png(pixels: Array) -> bytes:

@@ -13,7 +13,7 @@ def cross_entropy(logits: Array, y: Array) -> tuple[float, Array]:
     """The mean of -log softmax(logits)[label], and its gradient (softmax - one-hot) / n_samples.
 
     Args:
-        logits: n_samples × n_classes. They are overwritten, and returned as the gradient.
+        logits: n_samples × n_classes.
         y: labels, whole numbers from 0 to n_classes - 1.
 
     Raises:
@@ -22,15 +22,15 @@ def cross_entropy(logits: Array, y: Array) -> tuple[float, Array]:
     n_samples, n_classes = logits.shape
     rows = np.arange(n_samples)
     check_labels(y, n_classes)
-    logits -= logits.max(1, keepdims=True)
-    chosen = logits[rows, y]
-    np.exp(logits, out=logits)
-    sums = logits.sum(1, keepdims=True)
+    gradient = logits - logits.max(1, keepdims=True)  # an array of its own: the last layer may need its output again
+    chosen = gradient[rows, y]
+    np.exp(gradient, out=gradient)
+    sums = gradient.sum(1, keepdims=True)
     loss = float((np.log(sums[:, 0]) - chosen).mean())  # log of the sum: nothing is 0 here, as the largest term is 1
-    logits /= sums
-    logits[rows, y] -= 1
-    logits /= n_samples
-    return loss, logits
+    gradient /= sums
+    gradient[rows, y] -= 1
+    gradient /= n_samples
+    return loss, gradient
 
 
 def mse(outputs: Array, targets: Array) -> tuple[float, Array]:
