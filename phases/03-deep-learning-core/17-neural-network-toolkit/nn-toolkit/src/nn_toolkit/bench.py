@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import statistics
 import time
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from nn_toolkit.training import ORDER, SCHEDULES, Run, Settings
 
 
 def bench(options: argparse.Namespace) -> None:
-    """Train, in turn, an epoch here and an epoch with PyTorch: same start, same batches. Then one sample at a time."""
+    """Train in turn an epoch here, one with PyTorch (same start and batches), and a while one sample at a time."""
     architecture = parse(options.architecture)
     training, architecture = training_data(options.data, architecture)
     settings = Settings(
@@ -34,31 +35,41 @@ def bench(options: argparse.Namespace) -> None:
     where = f"{os.cpu_count()} processors, {run.network.dtype}"
     say(f"{options.architecture} on {len(training)} samples of {training.name}, {where}")
 
+    learning = [layer for layer in run.network.layers if layer.parameters]
+    dense = bool(learning) and all(isinstance(layer, Dense) for layer in learning)
+    one_by_one: list[Timing] = []
+
     def after_epoch(run: Run, n_batches: int) -> None:
         if run.batch == 0:
             if other is not None:
                 other.epoch(run.epoch - 1)
+            if dense:
+                one_by_one.append(one_at_a_time(run, training, options.seconds / options.epochs))
             say(f"epoch {run.epoch} of {options.epochs} done")
 
     run.train(training, None, after_epoch)
-    seconds = sum(epoch.seconds for epoch in run.history)
-    n_seen = len(training) * options.epochs
-    rows = [_row("nn-toolkit", n_seen, seconds, seconds / n_seen, run.measure(test)[1])]
+    ours = [(len(training), epoch.seconds) for epoch in run.history]
+    rows = [_row("nn-toolkit", ours, ours, run.measure(test)[1])]
     if other is not None:
-        rows.append(_row(f"PyTorch {other.version}", n_seen, other.seconds, seconds / n_seen, other.accuracy(test)))
-    learning = [layer for layer in run.network.layers if layer.parameters]
-    if learning and all(isinstance(layer, Dense) for layer in learning):
-        n_one, seconds_one = one_at_a_time(run, training, options.seconds)
-        rows.append(_row("one sample at a time", n_one, seconds_one, seconds / n_seen, None))
+        theirs = [(len(training), seconds) for seconds in other.seconds]
+        rows.append(_row(f"PyTorch {other.version}", theirs, ours, other.accuracy(test)))
+    if dense:
+        rows.append(_row("one sample at a time", one_by_one, ours, None))
     table(["", "samples", "seconds", "samples/s", "time per sample", "test accuracy"], rows)
+    say("samples/s and the time per sample are those of the median epoch; the rows took turns")
     if other is None:
         say("PyTorch is not installed here, so there is nothing to compare with")
 
 
-def _row(name: str, n_samples: int, seconds: float, ours: float, accuracy: float | None) -> list[str]:
+Timing = tuple[int, float]  # samples, and the seconds that they took
+
+
+def _row(name: str, timings: list[Timing], ours: list[Timing], accuracy: float | None) -> list[str]:
+    """A line of the table."""
+    each, our = (statistics.median(seconds / n for n, seconds in rounds) for rounds in (timings, ours))
+    n_samples, total = (sum(column) for column in zip(*timings, strict=True))
     told = "-" if accuracy is None else f"{accuracy:.2%}"
-    each = seconds / n_samples
-    return [name, f"{n_samples:,}", f"{seconds:.2f}", f"{n_samples / seconds:,.0f}", f"{each / ours:.2f} ×", told]
+    return [name, f"{n_samples:,}", f"{total:.2f}", f"{1 / each:,.0f}", f"{each / our:.2f} ×", told]
 
 
 def one_at_a_time(run: Run, data: Data, seconds: float) -> tuple[int, float]:
@@ -136,7 +147,7 @@ class _Torch:
             momentum = settings.momentum if settings.optimizer == "momentum" else 0.0
             self._optimizer = torch.optim.SGD(parameters, lr=settings.learning_rate, momentum=momentum)
         self._X, self._y = self._tensor(data), torch.from_numpy(data.y)
-        self.seconds = 0.0
+        self.seconds: list[float] = []  # of each epoch
 
     def epoch(self, epoch: int) -> None:
         """The epoch of this place, from 0, with the batches that the run has in it."""
@@ -154,7 +165,7 @@ class _Torch:
             loss = torch.nn.functional.cross_entropy(self._model(self._X[chosen]), self._y[chosen])
             loss.backward()
             self._optimizer.step()
-        self.seconds += time.perf_counter() - start
+        self.seconds.append(time.perf_counter() - start)
 
     def _rate(self, epoch: int, batch: int, n_batches: int) -> float:
         settings = self._run.settings
