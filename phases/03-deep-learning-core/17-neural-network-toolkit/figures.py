@@ -21,7 +21,7 @@ def speed_ladder() -> Figure:
     figure, axes = plt.subplots(figsize=(10, 4.4), layout="constrained")
     rungs = SPEED["rungs"][::-1]
     speeds = [rung["samples_per_second"] for rung in rungs]
-    colors = {"Python": VERMILION, "NumPy": BLUE, "PyTorch": GREEN}
+    colors = {"Python": VERMILION, "NumPy": BLUE, "nn-toolkit": BLUE, "PyTorch": GREEN}
     axes.barh(
         [rung["name"] for rung in rungs],
         speeds,
