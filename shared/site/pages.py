@@ -12,6 +12,7 @@ Link = Callable[[Lesson | Phase], str]
 """From the page being written to the page of a lesson or a phase."""
 
 NBSP = "\u00a0"
+LESSONS = "## Lessons"  # here, in the README of a phase, what `python -m shared.site.phases` writes begins
 CODE = {
     "build_it.py": "from scratch",
     "use_it.py": "on the framework",
@@ -41,6 +42,15 @@ def phase_page(
 ) -> str:
     """The phase's own words, the table of its lessons, and the map of what each needs first."""
     title, body = split_title(readme, str(phase.folder / "README.md"))
+    words = f"{body}\n".partition(f"\n{LESSONS}\n")[0].strip()
+    return "\n\n".join([title, words, overview(phase, curriculum, cards=cards, link=link, url=url)])
+
+
+def overview(
+    phase: Phase, curriculum: Curriculum, *, cards: dict[str, Card] | None = None, link: Link, url: Link
+) -> str:
+    """The table of a phase's lessons and the map; a column with verdicts where there are proof cards."""
+    head = ["Number", "Lesson", "Priority", "Time", "Needs first", "Ships"]
     rows = [
         [
             lesson.position,
@@ -49,12 +59,13 @@ def phase_page(
             duration(lesson.head["minutes"]),
             _links(_needs(lesson, curriculum), link),
             f"{_ships(lesson)['kind']}: {_ships(lesson).get('title', _ships(lesson)['name'])}",
-            _verdict(cards[lesson.name]),
         ]
         for lesson in phase.lessons
     ]
-    head = ["Number", "Lesson", "Priority", "Time", "Needs first", "Ships", "Proof"]
-    parts = [title, body, "## Lessons", _workload(phase.lessons), _table(head, rows)]
+    if cards is not None:
+        head.append("Proof")
+        rows = [[*row, _verdict(cards[lesson.name])] for row, lesson in zip(rows, phase.lessons, strict=True)]
+    parts = [LESSONS, _workload(phase.lessons), _table(head, rows)]
     if phase.lessons:
         parts += [
             "## What needs what",

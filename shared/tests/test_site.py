@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared.curriculum import ROOT, load
+from shared.curriculum import ROOT, Phase, load
 from shared.proof.card import write_card
-from shared.site import build, check, pages, session
+from shared.site import build, check, pages, phases, session
 
 LESSON = """
 title = "Lines"
@@ -177,6 +177,14 @@ def test_a_phase_page_has_its_words_its_table_and_its_map(project: Path) -> None
     assert 'click n1 href "../first/lines/"' in text
     assert "n1 --> n0" in text
     assert "2 lessons, 5 h." in made(project, "lessons/index.md")
+
+
+@pytest.mark.parametrize("phase", load().phases, ids=lambda phase: phase.slug)
+def test_a_phases_readme_has_its_lessons_as_they_are(phase: Phase) -> None:
+    text = (phase.folder / "README.md").read_text(encoding="utf-8")
+    assert text == phases.readme(phase, load()), "run: python -m shared.site.phases"
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        assert link.startswith("http") or (phase.folder / link).is_file(), link
 
 
 def test_the_proof_card_is_shown_as_it_was_measured(project: Path) -> None:
