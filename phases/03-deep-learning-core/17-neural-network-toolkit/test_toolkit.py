@@ -25,7 +25,7 @@ SOURCE = HERE / "nn-toolkit" / "src"
 if str(SOURCE) not in sys.path:
     sys.path.insert(0, str(SOURCE))
 
-from nn_toolkit import bench, cli, data, images, initializers, layers, losses, training  # noqa: E402
+from nn_toolkit import bench, cli, data, images, initializers, layers, losses, tensors, training  # noqa: E402
 from nn_toolkit.architecture import Architecture, from_json, parse  # noqa: E402
 from nn_toolkit.network import Network  # noqa: E402
 from nn_toolkit.tensors import read_tensors, write_tensors  # noqa: E402
@@ -632,12 +632,48 @@ def test_a_constant_column_stays_out(folder: Path) -> None:
     assert scaling(np.array([[0.2, 49.5]]), "float64").tolist() == [[pytest.approx(0.1), pytest.approx(0.0)]]
 
 
-def test_labels_of_a_csv_file(folder: Path) -> None:
-    (folder / "x.csv").write_text("2019,2020,label\n1,2,1\n3,4,1.0\n5,6,10\n7,8,2\n")
+@pytest.mark.parametrize(
+    ("labels", "classes", "y"),
+    [
+        (["1", "1.0", "10", "2"], ("1", "2", "10"), [0, 0, 2, 1]),
+        (["7000000", "7000001", "7000002", "7000000"], ("7000000", "7000001", "7000002"), [0, 1, 2, 0]),
+        (["01", "1", "01", "1"], ("01", "1"), [0, 1, 0, 1]),
+        (["a", "1", "1.0", "Nan"], ("1", "1.0", "Nan", "a"), [3, 0, 1, 2]),
+    ],
+)
+def test_labels_of_a_csv_file(folder: Path, labels: list[str], classes: tuple[str, ...], y: list[int]) -> None:
+    (folder / "x.csv").write_text("x,z,label\n" + "".join(f"1,{k},{label}\n" for k, label in enumerate(labels)))
     samples = data.load("x.csv", "train")
-    assert samples.classes == ("1", "2", "10")
-    assert samples.y.tolist() == [0, 0, 2, 1]
-    assert samples.X[0].tolist() == [1, 2]
+    assert sorted(samples.classes) == sorted(classes)
+    assert [samples.classes[k] for k in samples.y] == [classes[k] for k in y]
+
+
+def test_one_run_at_a_time_in_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with tensors.locked(folder / "run"):
+        assert nn("train", "64-10", "--data", "digits") == 2
+    assert "run is in use: another run writes there" in capsys.readouterr().err
+    assert nn("train", "64-10", "--data", "digits", "--epochs", 1) == 0
+
+
+def test_what_a_killed_run_left_goes_with_the_next_checkpoint(saved: Path) -> None:
+    for name in (".model.json.123.part", ".x-epoch-2.safetensors.7.part", "abcd-epoch-9.safetensors"):
+        (saved / name).write_bytes(b"")
+    (saved / "notes.txt").write_text("mine")
+    run = Run.load(saved, "last")
+    run.save(saved)
+    assert {file.name for file in saved.iterdir()} == {"model.json", f"{run.identity}-epoch-1.safetensors", "notes.txt"}
+
+
+def test_data_that_have_moved(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a.csv").write_text("".join(f"{k},{k % 7},{'xy'[k % 2]}\n" for k in range(40)))
+    assert nn("train", "2-4-2", "--data", "a.csv", "--epochs", 1) == 0
+    (folder / "a.csv").rename(folder / "b.csv")
+    capsys.readouterr()
+    assert nn("train", "--resume", "--epochs", 2) == 2
+    assert nn("train", "--resume", "--epochs", 2, "--data", "b.csv") == 0
+    (folder / "b.csv").write_text((folder / "b.csv").read_text().replace("0,0,x", "0,1,x"))
+    assert nn("train", "--resume", "--epochs", 3) == 2
+    assert "b.csv is not what it was" in capsys.readouterr().err
 
 
 def test_the_toml_is_the_network_of_the_figures() -> None:
@@ -888,7 +924,11 @@ BAD = {
     "train 2-2 --data unlabelled.csv": "row 2 has no label",
     "train 64-10 --data digits --optimizer sgd --learning-rate 1e38 --batch-size 5000 --epochs 1": "the validation loss is",
     "bench 64-10 --data digits --seconds 0": "is no number of seconds",
-    "inspect 784-99999999999-10": "there is not enough memory",
+    "train 64-32-10 --data digits --optimizer sgd --learning-rate 1e38 --batch-size 5000 --epochs 1 --validation 0": "finite",
+    "train 2-2 --data gap.csv": "'NA' in row 1, column 2, stands above numbers",
+    "predict done gap.csv": "stands above numbers",
+    "sweep --data digits --out done --widths 9999999999": "parameters or outputs",
+    "inspect 784-99999999999-10": "would have more than",
     "sweep --data digits --learning-rates a,b": "is no list of numbers",
     "sweep --data digits --widths 0": "is no whole number from 1",
     "bench 64-10 --data digits --seconds x": "is no number of seconds",
@@ -909,6 +949,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     (folder / "ragged.csv").write_text("1,2\n3\n")
     (folder / "words.csv").write_text("1,2\n3,x\n")
     (folder / "pair.csv").write_text("1,2\n3,4\n")
+    (folder / "gap.csv").write_text("1,NA,a\n3,4,a\n5,6,b\n")
     (folder / "unlabelled.csv").write_text("1,2,a\n3,4,\n")
     (folder / "rotated.toml").write_text(
         'input = [8, 8, 1]\nlayers = [{ type = "flatten" }, { type = "dense", units = 10 }]\n'
@@ -921,6 +962,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert code == 2
     assert BAD[command] in error[-1], error
     assert error[-1].startswith("nn-toolkit: ")
+    (folder / "done" / ".lock").unlink(missing_ok=True)
     assert {file.name: file.read_bytes() for file in (folder / "done").iterdir()} == before
 
 

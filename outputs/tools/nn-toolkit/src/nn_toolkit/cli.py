@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -136,13 +137,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 after bad input, which one sentence on stderr names, or 130 after Ctrl-C.
     """
+    sys.stdout = sys.stdout or io.StringIO()  # closed in the shell, it is None
     options = parser().parse_args(arguments)
     module, _, name = options.run.partition(":")
     try:
         command = getattr(importlib.import_module(f"nn_toolkit.{module}"), name)
         command(options)
-        if sys.stdout:  # closed in the shell, it is None
-            sys.stdout.flush()
+        sys.stdout.flush()
     except ModuleNotFoundError as error:
         if error.name != "numpy":
             raise

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import math
 import os
+import re
 import struct
 import sys
 import urllib.request
@@ -31,6 +32,7 @@ MIRRORS = (
 )
 SPLITS = {"train": "train", "test": "t10k"}
 TOYS = ("moons", "circles", "spirals")
+_WHOLE = re.compile(r"-?(0|[1-9]\d*)(\.0*)?")  # labels that are numbers, without leading zeros
 TOY_SIZE, TOY_NOISE = 1000, 0.1
 
 
@@ -232,33 +234,28 @@ def _toy(name: str, split: str) -> Data:
 def read_rows(path: Path) -> tuple[list[str] | None, list[list[str]]]:
     """The header of a CSV file, if it has one, and its rows.
 
-    A header is a first line without a number, or with a word above a column of numbers.
+    A header is a first line without a number.
 
     Raises:
-        ValueError: it cannot be read, is empty, or has rows of different lengths.
+        ValueError: it cannot be read, is empty, has rows of different lengths, or a first line that may be a header.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = [row for row in csv.reader(stream) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as a CSV file: {error}") from None
-    header = rows.pop(0) if rows and _is_header(rows[0], rows[1:]) else None
+    header = rows.pop(0) if rows and not any(_is_number(cell) for cell in rows[0]) else None
     if not rows:
         raise ValueError(f"{path} has no rows of data")
     width = len(header or rows[0])
     for place, row in enumerate(rows, 1 + (header is not None)):
         if len(row) != width:
             raise ValueError(f"{path}: row {place} has {len(row)} cells, and the first has {width}")
+    for place, cell in enumerate(rows[0] if header is None else []):
+        if not _is_number(cell) and len(rows) > 1 and all(_is_number(row[place]) for row in rows[1:]):
+            told = f"{cell!r} in row 1, column {place + 1}, stands above numbers"
+            raise ValueError(f"{path}: {told}: mend it, or if row 1 is a header, name each column with a word")
     return header, rows
-
-
-def _is_header(first: list[str], rows: list[list[str]]) -> bool:
-    words = [not _is_number(cell) for cell in first]
-    above_numbers = (
-        word and rows and all(place < len(row) and _is_number(row[place]) for row in rows)
-        for place, word in enumerate(words)
-    )
-    return all(words) or any(above_numbers)
 
 
 def numbers(path: Path, rows: list[list[str]], header: list[str] | None) -> Array:
@@ -285,13 +282,13 @@ def _table(path: Path, regression: bool, classes: tuple[str, ...] | None) -> Dat
         raise ValueError(f"{path} has one column: a row is the features, then the label, with commas between them")
     X = numbers(path, [row[:-1] for row in rows], header)
     last = [row[-1].strip() for row in rows]
-    for row, label in enumerate(last, 1 + (header is not None)):
-        if label.lower() in ("", "nan"):
-            raise ValueError(f"{path}: row {row} has no label")
     if regression:
         y = numbers(path, [[cell] for cell in last], header[-1:] if header else None)[:, 0]
         return Data(X, y, (), path.name)
-    last = [f"{float(label):g}" if _is_number(label) else label for label in last]  # 1 and 1.0 are one class
+    if "" in last:
+        raise ValueError(f"{path}: row {last.index('') + 1 + (header is not None)} has no label")
+    if all(_WHOLE.fullmatch(label) for label in (*last, *(classes or ()))):
+        last = [str(int(label.partition(".")[0])) for label in last]  # 1 and 1.0 are one class
     if classes is None:
         classes = tuple(sorted(set(last), key=_natural))
         if len(classes) > max(20, len(last) // 2):

@@ -11,6 +11,7 @@ from nn_toolkit.initializers import INITIALIZERS
 from nn_toolkit.layers import Array, Layer, Shape
 
 DTYPES = ("float32", "float64")
+_MOST = 1 << 30  # numbers in a layer: 4 GB of them in float32
 EVALUATION_BATCH = 256  # small enough for the columns of a convolution to stay in the processor's cache
 
 
@@ -56,6 +57,8 @@ class Network:
         for layer in self.layers:
             shape = layer.build(shape)
             count = sum(math.prod(spec.shape) for spec in layer.specs().values())
+            if max(count, math.prod(shape)) > _MOST:
+                raise ValueError(f"{layer} would have more than {_MOST:,} parameters or outputs")
             self.summary.append(Summary(str(layer), shape, count))
         if len(shape) != 1:
             raise ValueError("the last layer gives images: end with a flatten and a dense layer")
@@ -134,5 +137,6 @@ class Network:
 
     def predict(self, X: Array) -> Array:
         """The outputs for any number of samples, in evaluation mode, as an array of their own."""
-        parts = [self.forward(X[i : i + EVALUATION_BATCH]).copy() for i in range(0, len(X), EVALUATION_BATCH)]
+        with np.errstate(all="ignore"):
+            parts = [self.forward(X[i : i + EVALUATION_BATCH]).copy() for i in range(0, len(X), EVALUATION_BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, self.n_outputs), self.dtype)

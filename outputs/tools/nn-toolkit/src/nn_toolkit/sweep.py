@@ -7,12 +7,13 @@ import itertools
 import math
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from nn_toolkit import plots
 from nn_toolkit.architecture import parse
 from nn_toolkit.commands import say, table, training_data
-from nn_toolkit.tensors import write_whole
+from nn_toolkit.tensors import locked, write_whole
 from nn_toolkit.training import DivergedError, Run, Settings, split
 
 AXES = ("learning_rate", "width", "depth", "batch_size")
@@ -20,7 +21,11 @@ AXES = ("learning_rate", "width", "depth", "batch_size")
 
 def sweep(options: argparse.Namespace) -> None:
     """Train them all on the same samples; write sweep.csv after each, and sweep.svg; print a table, the best first."""
-    out = options.out
+    with locked(options.out):
+        _sweep(options, options.out)
+
+
+def _sweep(options: argparse.Namespace, out: Path) -> None:
     if (out / "sweep.csv").exists() and not options.overwrite:
         raise ValueError(f"{out} holds a sweep: choose another --out, or --overwrite")
     if not 0 < options.validation < 1:
@@ -39,8 +44,6 @@ def sweep(options: argparse.Namespace) -> None:
         )
         for rate, _, _, size in combinations
     ]
-    write_whole(out / "sweep.csv", b"")  # now, rather than after the first network, if it cannot be written
-    options.when_stopped = f". What was done is in {out / 'sweep.csv'}"
     say(f"{len(combinations)} networks, {options.epochs} epochs each, on {len(training)} samples of {data.name}")
     results: list[dict[str, Any]] = []
     for place, (values, setting) in enumerate(zip(combinations, settings, strict=True), 1):
@@ -63,6 +66,7 @@ def sweep(options: argparse.Namespace) -> None:
         row["seconds"] = time.perf_counter() - start
         results.append(row)
         write_whole(out / "sweep.csv", _as_csv(results).encode())
+        options.when_stopped = f". What was done is in {out / 'sweep.csv'}"
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
     results.sort(key=lambda row: row["validation_loss"])

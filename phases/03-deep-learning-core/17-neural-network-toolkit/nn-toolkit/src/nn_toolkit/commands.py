@@ -16,7 +16,7 @@ from nn_toolkit.data import Data, DataMissingError, Scaling, is_known, load, num
 from nn_toolkit.images import read_grey
 from nn_toolkit.layers import Array, Conv2d, Dense, ReLU
 from nn_toolkit.network import Network
-from nn_toolkit.tensors import write_whole
+from nn_toolkit.tensors import locked, write_whole
 from nn_toolkit.training import MODEL, Run, Settings, split
 
 FREE = ("epochs", "patience")  # settings that --resume may change
@@ -25,8 +25,14 @@ FREE = ("epochs", "patience")  # settings that --resume may change
 def train(options: argparse.Namespace) -> None:
     """Train, showing progress, with a checkpoint after each epoch."""
     folder: Path = options.out
+    if options.resume and not (folder / MODEL).exists():
+        raise ValueError(f"{folder} holds no trained network: there is no {MODEL} in it")
+    with locked(folder):
+        _train(options, folder)
+
+
+def _train(options: argparse.Namespace, folder: Path) -> None:
     run, data = _resumed(options) if options.resume else _begun(options)
-    _check_writable(folder)
     share = run.about_data["validation"]
     training, validation = split(data, round(share * len(data)), run.settings.seed)
     name = run.about_data["name"]
@@ -89,21 +95,14 @@ def _lasting(name: str) -> str:
     return name if is_known(name) else str(Path(name).resolve())
 
 
-def _check_writable(folder: Path) -> None:
-    """Raise ValueError now where the first checkpoint could not be written after the first epoch."""
-    write_whole(folder / ".try", b"")
-    (folder / ".try").unlink()
-
-
 def _resumed(options: argparse.Namespace) -> tuple[Run, Data]:
     run = Run.load(options.out, "last")
-    settled = {**run.settings.__dict__, **run.about_data, "data": run.about_data["name"]}
+    settled = {**run.settings.__dict__, **run.about_data}
     for name in ("architecture", "activation", "dropout", "batch_norm", "overwrite"):
         if getattr(options, name) is not None and getattr(options, name) is not False:
             raise ValueError(f"--resume takes all from {options.out} but --epochs: leave out {name.replace('_', '-')}")
     for name, value in settled.items():
         given = getattr(options, name, None)
-        given = _lasting(given) if name == "data" and given else given
         if given is not None and given is not False and name not in FREE and given != value:
             raise ValueError(
                 f"{options.out} was begun with {name.replace('_', '-')} {value}: --resume cannot change it"
@@ -113,6 +112,8 @@ def _resumed(options: argparse.Namespace) -> tuple[Run, Data]:
         name, last = run.settings.schedule, run.settings.epochs
         say(f"note: the {name} schedule now ends with epoch {changes['epochs']}, not {last}")
     run.go_on(**changes)
+    if options.data is not None:  # it may have moved: whether it is the same, its fingerprint tells
+        run.about_data["name"] = _lasting(options.data)
     data = load(run.about_data["name"], "train", run.about_data["regression"], run.classes or None)
     run.check(data)
     if data.fingerprint() != run.about_data["fingerprint"]:

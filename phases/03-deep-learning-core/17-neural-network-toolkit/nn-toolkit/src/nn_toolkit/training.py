@@ -20,7 +20,7 @@ from nn_toolkit.architecture import Architecture, from_json
 from nn_toolkit.data import Data, Scaling
 from nn_toolkit.layers import Array, BatchNorm, Dropout, softmax
 from nn_toolkit.losses import LOSSES, Loss, check_labels
-from nn_toolkit.network import Network, fits
+from nn_toolkit.network import EVALUATION_BATCH, Network, fits
 from nn_toolkit.optimizers import make_optimizer
 from nn_toolkit.tensors import read_tensors, write_tensors, write_whole
 
@@ -195,7 +195,7 @@ class Run:
                 self.batch += 1
                 self.seconds = time.perf_counter() - start
                 watch(self, n_batches)
-            self._end_epoch(len(y), validation)
+            self._end_epoch(training, validation)
             watch(self, n_batches)
 
     def _check_batches(self, n_samples: int) -> None:
@@ -249,11 +249,14 @@ class Run:
                     return f"the output of layer {place} ({layer}) is not finite"
         return "the outputs are finite and too large for the loss"
 
-    def _end_epoch(self, n_samples: int, validation: Data | None) -> None:
+    def _end_epoch(self, training: Data, validation: Data | None) -> None:
+        n_samples = len(training)
         accuracy = self.n_right / n_samples if self.classes else None
         done = Epoch(self.epoch + 1, self.loss_sum / n_samples, accuracy, self.seconds)
         if not all(np.isfinite(values).all() for values in (self.network.theta, *self.network.buffers.values())):
             raise self._diverged(f"after the last batch of epoch {self.epoch + 1} the weights are not finite")
+        if validation is None:
+            self.outputs(training.take(np.arange(min(n_samples, EVALUATION_BATCH))))  # raises where they are not finite
         if validation is not None:
             with np.errstate(all="ignore"):
                 done.validation_loss, done.validation_accuracy = self.measure(validation)
@@ -268,7 +271,10 @@ class Run:
 
     def outputs(self, data: Data) -> Array:
         """The network's outputs in evaluation mode: n_samples × n_outputs; for cross-entropy these are logits."""
-        return self.network.predict(self.scaling(data.X, self.network.dtype))
+        outputs = self.network.predict(self.scaling(data.X, self.network.dtype))
+        if not np.isfinite(outputs).all():
+            raise self._diverged("the network's outputs are not finite")
+        return outputs
 
     def probabilities(self, data: Data) -> Array:
         """The outputs, after a softmax where the loss is cross-entropy."""
@@ -292,7 +298,6 @@ class Run:
         tensors |= {f"optimizer.{key}": vector for key, vector in self.optimizer.state.items()}
         write_tensors(folder / name, tensors)
         best = f"{self.identity}-epoch-{self.best}.safetensors" if self.best else name
-        replaced = _named(folder)
         model = {
             "format": FORMAT,
             "architecture": self.network.architecture.as_json(),
@@ -308,9 +313,16 @@ class Run:
             },
             "history": [asdict(epoch) for epoch in self.history],
         }
-        write_whole(folder / MODEL, (json.dumps(model, indent=1) + "\n").encode())
-        for old in replaced - {name, best}:
-            (folder / old).unlink(missing_ok=True)
+        try:
+            write_whole(folder / MODEL, (json.dumps(model, indent=1) + "\n").encode())
+        except ValueError:
+            if name not in _named(folder):
+                (folder / name).unlink(missing_ok=True)
+            raise
+        for file in folder.iterdir():  # what this run, one that it replaces, or one that was killed has left
+            left = _WEIGHTS.fullmatch(file.name) and file.name not in (name, best)
+            if left or (file.name.startswith(".") and file.name.endswith(".part")):
+                file.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path, which: str = "best") -> "Run":
@@ -350,8 +362,8 @@ class Run:
         network = Network(architecture, "zeros", settings.seed, settings.dtype)
         scaling = Scaling(*(np.array(model["scaling"][name], np.float64) for name in ("mean", "scale")))
         sizes = {scaling.mean.shape, scaling.scale.shape}
-        if len(sizes) > 1 or not np.isfinite([scaling.mean, scaling.scale]).all() or not scaling.scale.all():
-            raise ValueError("the scaling is no list of means and one of scales that are not 0")
+        if len(sizes) > 1 or not np.isfinite([scaling.mean, scaling.scale]).all() or not (scaling.scale > 0).all():
+            raise ValueError("the scaling is no list of means and one of scales above 0")
         classes, about = model["classes"], model["data"]
         if not isinstance(classes, list) or not all(isinstance(label, str) for label in classes):
             raise ValueError("the classes are no list of names")
