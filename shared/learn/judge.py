@@ -208,6 +208,7 @@ class Judge:
         self.built: list[Call] = []
         self.used: list[Call] = []
         self.counts: dict[str, int] = {}
+        self.returned: dict[str, int] = {}  # how many of these calls came back with a value
         self.current: Call | None = None
         self.inside = False  # the learner's code
         self.keeping = False  # what the current call does
@@ -316,6 +317,7 @@ class Judge:
             self._mark(path, call.text or (self._brief(path, arguments, keywords) if early else ""))
             try:
                 result = function(*arguments, **keywords)
+                self.returned[path] = self.returned.get(path, 0) + 1
                 if keep:
                     self._keep(call, result)
                     self._note_arguments(call, function, arguments, keywords)
@@ -474,6 +476,7 @@ class Judge:
         self.built.clear()
         self.used.clear()
         self.counts.clear()
+        self.returned.clear()
         self.steps.clear()
         self.copier = _Copier()
         self.current = None
@@ -492,7 +495,8 @@ class Judge:
         report = yield
         if report.when != "call" and report.passed:
             return report
-        said: dict[str, Any] = {"test": item.name, "outcome": report.outcome, "calls": dict(self.counts)}
+        calls = {path: self.returned.get(path, 0) for path in self.counts}
+        said: dict[str, Any] = {"test": item.name, "outcome": report.outcome, "calls": calls}
         said |= {"cases": record.cases, "worst": record.worst, "seconds": round(call.duration, 3)}
         if report.failed and call.excinfo:
             with self._looks():

@@ -19,7 +19,8 @@ class Function:
     why: str = ""
     cases: int = 0
     worst: float = 0.0
-    tests: int = 0  # that called it and passed
+    tests: int = 0  # that passed, and in which it gave a value
+    refusals: int = 0  # tests that passed, and in which it only raised what it should
     failure: dict[str, Any] = field(default_factory=dict)  # of the smallest counterexample
     failing: list[str] = field(default_factory=list)
     waiting: dict[str, str] = field(default_factory=dict)  # test -> the function that it waits for
@@ -96,6 +97,12 @@ def conclude(paths: Iterable[str], todo: Mapping[str, str], events: Iterable[Map
     failed = [test for test in tests.values() if test["outcome"] == "failed"]
     suspects = _suspicion(tests.values())
     # What fails for a reason that no call shows (a program made of the learner's file, say) can come of what is known.
+    for (
+        test
+    ) in failed:  # one that calls a single function, and fails by a value written in the test, speaks of that one
+        if not test["failure"].get("path") and len(test.get("calls", {})) == 1:
+            (path,) = test["calls"]
+            test["failure"].update({**(test["failure"].get("candidates") or {}).get(path, {}), "path": path})
     known = next((test["failure"]["path"] for test in failed if test["failure"].get("path")), next(iter(todo), ""))
     for test in failed:
         if not test["failure"].get("path"):
@@ -118,6 +125,9 @@ def _count(verdict: Verdict, test: Mapping[str, Any]) -> None:
         verdict.cases += test["cases"]
         verdict.worst = max(verdict.worst, test["worst"])
         for function in called:
+            if not test["calls"][function.path]:  # it refused what it should, which is not all that it is for
+                function.refusals += 1
+                continue
             function.tests += 1
             function.cases += test["cases"]
             function.worst = max(function.worst, test["worst"])
@@ -159,13 +169,15 @@ def _settle(function: Function, path: str, todo: Mapping[str, str], verdict: Ver
         function.state = DIFFERENT
     elif verdict.trouble:
         function.why = "your file could not be run"
-    elif function.tests and not function.waiting:
+    elif (function.tests or (function.refusals and verdict.passed == verdict.collected)) and not function.waiting:
         function.state = PROVEN
     elif function.tests:
         n = len(function.waiting)
         function.state = SO_FAR
         tests = f"{n} more tests wait" if n > 1 else "1 more test waits"
         function.why = f"{tests} {waits}" if waits else f"{tests} for what is to be mended"
+    elif function.refusals and not function.waiting:
+        function.why = "refuses what it should; no test has seen a value of it yet"
     else:
         function.why = f"waits {waits}" if waits else "no test came as far as this"
 

@@ -674,6 +674,26 @@ def test_all_that_passed_is_proven() -> None:
     assert verdict.functions["mean"].cases == 4
 
 
+def test_a_function_that_only_refused_is_not_proven() -> None:
+    """Its error cases pass early, while what it computes no test has seen."""
+    refused = {**test_event("a", "passed", "mean"), "calls": {"mean": 0}}
+    verdict = concluded(refused, test_event("b", "waits", "spread", **{"for": "scale"}))
+    assert verdict.functions["mean"].state != "proven"
+    assert "no test has seen a value" in verdict.functions["mean"].why
+    assert concluded(
+        {**test_event("a", "passed", *PATHS), "calls": dict.fromkeys(PATHS, 0)}
+    ).proven  # it is all there is
+
+
+def test_a_test_of_one_function_speaks_of_that_one() -> None:
+    """It fails by a value that is written in the test, before the framework is asked: no call shows a difference."""
+    verdict = concluded(failed("by hand", "mean"), todo={"scale": "to do"})
+    assert verdict.functions["mean"].state == "different"
+    assert (
+        concluded(failed("by hand", "mean", "spread"), todo={"scale": "to do"}).functions["mean"].state != "different"
+    )
+
+
 @pytest.mark.parametrize(
     ("events", "count"),
     [

@@ -909,6 +909,12 @@ def test_the_checker_as_a_program(build_it, tmp_path, capsys):
         assert "gradient_check: " in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([file, "--rtol", "2"])
+    noisy = tmp_path / "noisy.py"
+    noisy.write_text(
+        "import random\npoint = [1.0]\ndef f(x): return x[0] + random.random()\ndef gradient(x): return [1.0]\n"
+    )
+    assert main([str(noisy)]) == 2
+    assert "two values at one point" in capsys.readouterr().err
     kinks = [sys.executable, "-I", "-S", "-B", "scripts/gradient_check.py", "examples/kinks.py"]
     done = subprocess.run(kinks, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "kink at x[2]" in done.stdout

@@ -532,6 +532,8 @@ def main(arguments=None):
         parser.error("--coordinates and --directions must be at least 1, --rtol between 0 and 1")
     try:
         problem = Problem(load(options.file), options.function, options.gradient, options.point)
+        if repr(problem(problem.x)) != repr(problem(problem.x)):
+            raise ValueError(f"{options.function} gives two values at one point: fix its seed, or its noise")
         result = check(problem, options.rtol, options.directions, options.coordinates, options.seed)
     except Exception as error:  # the user's code may raise anything
         print(f"gradient_check: {type(error).__name__}: {error}", file=sys.stderr)
