@@ -5,6 +5,7 @@ The contract's text is in docs/design.md. ``--lesson`` chooses lessons; a check 
 
 import ast
 import contextlib
+import contextvars
 import doctest
 import importlib
 import importlib.util
@@ -359,7 +360,8 @@ class _Faults:
         state = item.session._setupstate
         try:
             state.setup(item)
-            item.runtest()
+            # In a context of its own: a fault may leave a context variable set that the whole code sets back.
+            contextvars.copy_context().run(item.runtest)
         except pytest.skip.Exception:
             return False  # what does not run catches nothing
         except (Exception, pytest.fail.Exception):
